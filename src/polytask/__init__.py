@@ -1,0 +1,1 @@
+"""polytask: one model for many tasks."""

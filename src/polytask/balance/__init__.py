@@ -1,0 +1,1 @@
+"""Balancers: rules from losses or Gramians to task weights, one a file."""

@@ -1,0 +1,1 @@
+"""Honest rivals under the systems' contract, one a file."""

@@ -1,0 +1,90 @@
+"""Errors that name the place, the value found and the fix; every fault of a call is reported at once."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong: where (file, column, row, option), what was found, and how to mend it."""
+
+    where: str
+    problem: str
+    fix: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.problem}" + (f". {self.fix}" if self.fix else "")
+
+
+class PolytaskError(Exception):
+    """What the command line prints without a traceback, with exit code 2."""
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__("\n".join(str(fault) for fault in faults))
+        self.faults = faults
+
+    @classmethod
+    def of(cls, where: str, problem: str, fix: str = "") -> "PolytaskError":
+        """The error of a single fault."""
+        return cls(Fault(where, problem, fix))
+
+
+class DataError(PolytaskError):
+    """The user's data cannot be used as asked."""
+
+
+class OptionError(PolytaskError):
+    """An option, a key of the configuration or a name is wrong."""
+
+
+class MissingExtra(PolytaskError):  # noqa: N818 - it reads as what it says
+    """An optional dependency is not installed."""
+
+
+class RunError(PolytaskError):
+    """A run folder is damaged, of another version, or training cannot go on."""
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """A sentence that proposes the closest of `choices`, or lists them."""
+    known = sorted(choices)
+    close = get_close_matches(name, known, n=1, cutoff=0.6)
+    if close:
+        return f"Did you mean '{close[0]}'?"
+    shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+    return f"Known: {shown or 'none'}."
+
+
+class Faults:
+    """Collects faults, so that a user mends them all in one go."""
+
+    def __init__(self) -> None:
+        self.found: list[Fault] = []
+
+    def add(self, where: str, problem: str, fix: str = "") -> None:
+        self.found.append(Fault(where, problem, fix))
+
+    def unknown(self, where: str, name: str, choices: Iterable[str]) -> None:
+        """A name that is not among `choices`; the nearest one is proposed."""
+        self.add(where, f"unknown name '{name}'", nearest(name, choices))
+
+    def __iter__(self) -> Iterator[Fault]:
+        return iter(self.found)
+
+
+@contextmanager
+def collect(kind: type[PolytaskError] = DataError) -> Iterator[Faults]:
+    """Run the block to its end, then raise `kind` with every fault that it added.
+
+    A `PolytaskError` that interrupts the block is joined to the faults found before it.
+    """
+    faults = Faults()
+    try:
+        yield faults
+    except PolytaskError as error:
+        faults.found.extend(error.faults)
+        raise kind(*faults.found) from error
+    if faults.found:
+        raise kind(*faults.found)

@@ -1,0 +1,1 @@
+"""Data: reading, splitting, sampling, inferring a schema, caching."""

@@ -1,0 +1,1 @@
+"""Kinds of question, one a file: infer, decode, statistics, example."""

@@ -1,0 +1,1 @@
+"""Kinds of answer, one a file: loss, metrics, decode, example."""
