@@ -106,7 +106,7 @@ def make(cls: type[T], values: Mapping[str, Any], where: str, fixed: Mapping[str
 
     Raises `OptionError` with every unknown name and every value out of range at once.
     """
-    known = options_of(cls)
+    known: dict[str, Option] = options_of(cls)  # type: ignore[arg-type]
     renamed = {option.was: name for name, option in known.items() if option.was}
     faults: list[Fault] = []
     clean: dict[str, Any] = dict(fixed or {})
@@ -124,7 +124,7 @@ def make(cls: type[T], values: Mapping[str, Any], where: str, fixed: Mapping[str
 
 def dump(instance: Any) -> dict[str, Any]:
     """Every option of an instance with its value, as YAML and JSON can write it."""
-    return {name: _plain(getattr(instance, name)) for name in options_of(type(instance))}
+    return {name: _plain(getattr(instance, name)) for name in options_of(type(instance))}  # type: ignore[arg-type]
 
 
 def _plain(value: Any) -> Any:

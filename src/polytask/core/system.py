@@ -56,7 +56,7 @@ class System(nn.Module, ABC):
         """The system for a fitted schema; `options` is an instance of `cls.Options`."""
 
     @abstractmethod
-    def forward(self, batch: Batch, tasks: Sequence[str] | None = None) -> dict[str, Float[Tensor, "*members batch ..."]]:
+    def forward(self, batch: Batch, tasks: Sequence[str] | None = None) -> dict[str, Float[Tensor, "*output"]]:
         """The raw outputs of `tasks` (None: all)."""
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:

@@ -55,12 +55,12 @@ class Task(ABC):
 
     @abstractmethod
     def row_losses(
-        self, output: Float[Tensor, "*members batch ..."], target: Shaped[Tensor, "batch ..."], labelled: Bool[Tensor, "batch"]
+        self, output: Float[Tensor, "*output"], target: Shaped[Tensor, "batch ..."], labelled: Bool[Tensor, "batch"]
     ) -> Float[Tensor, "*members batch"]:
         """The loss of each row; the value at unlabelled rows is finite and without effect."""
 
     def loss(
-        self, output: Float[Tensor, "*members batch ..."], target: Shaped[Tensor, "batch ..."], labelled: Bool[Tensor, "batch"]
+        self, output: Float[Tensor, "*output"], target: Shaped[Tensor, "batch ..."], labelled: Bool[Tensor, "batch"]
     ) -> Float[Tensor, ""]:
         """The mean over labelled rows (and members): the one place where missing labels are masked. 0 without labels."""
         rows = self.row_losses(output, target, labelled)
@@ -68,10 +68,10 @@ class Task(ABC):
         return (masked.sum(-1) / labelled.sum().clamp(min=1)).mean()
 
     @abstractmethod
-    def activate(self, output: Float[Tensor, "*members batch ..."]) -> Float[Tensor, "*members batch ..."]:
+    def activate(self, output: Float[Tensor, "*output"]) -> Float[Tensor, "*output"]:
         """Raw outputs on the scale on which predictions are averaged and read: probabilities, means, hazards."""
 
-    def predict(self, output: Float[Tensor, "*members batch ..."]) -> Float[Tensor, "batch ..."]:
+    def predict(self, output: Float[Tensor, "*output"]) -> Float[Tensor, "batch ..."]:
         """Activated outputs, averaged over members."""
         prediction = self.activate(output.float())
         extra = prediction.dim() - 1 - len(self.output_shape)
