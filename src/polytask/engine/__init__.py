@@ -1,0 +1,1 @@
+"""The loop: training by stages, checkpoints, run folders, comparisons. It knows batches and stages, never a system by name."""
