@@ -1,1 +1,34 @@
-"""polytask: one model for many tasks."""
+"""polytask: one model for many tasks.
+
+`fit` trains one model for all tasks of a table, `compare` tries published ways of sharing it against honest rivals, `load`
+reads a trained run: `polytask.load("runs/first").predict(frame)`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .engine.compare import compare as compare
+    from .engine.fit import fit as fit
+    from .engine.fit import resume as resume
+    from .engine.run import Run as Run
+
+__version__ = "0.1.0"
+__all__ = ["Run", "__version__", "compare", "fit", "load", "resume"]
+
+_HOMES = {"fit": "engine.fit", "resume": "engine.fit", "compare": "engine.compare", "Run": "engine.run"}
+
+
+def load(folder: str) -> "Run":
+    """The trained model of a run folder."""
+    from .engine.run import Run
+
+    return Run.load(folder)
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: `import polytask` alone is quick."""
+    from importlib import import_module
+
+    if name not in _HOMES:
+        raise AttributeError(f"module 'polytask' has no attribute '{name}'")
+    return getattr(import_module(f"polytask.{_HOMES[name]}"), name)

@@ -6,40 +6,54 @@ losses, parameters and representations, never a system.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 Sees = Literal["losses", "gramian", "jacobian"]
+At = Literal["auto", "representation", "parameters"]
 
 
 class Weighting(nn.Module, ABC):
-    """A rule from the losses of `total` tasks, and the Gramian of their gradients where it `sees` one, to one weight a task.
+    """A rule from the losses of `tasks`, and what it `sees` of their gradients, to one weight a task.
 
     State (running means, learnt weights) lives in buffers and parameters, so `state_dict` is all there is to save.
     Values are for the tasks found in the batch: `present` holds their numbers, of which there may be any from 1 to `total`.
+
+    sees: what `seen` is: None, the Gramian of the tasks' gradients (n = k), or the gradients themselves.
+    at: where they are taken ("auto": at the representation where the system names one, else at the parameters).
+    looks_back: whether `observe` wants the losses after each update (one more forward pass a step).
     """
 
-    sees: ClassVar[Sees]
+    sees: Sees
+    at: At = "auto"
+    looks_back: bool = False
     Options: ClassVar[type]
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, tasks: Sequence[str], options: Any) -> None:
         super().__init__()
-        self.total = total
+        self.tasks, self.total, self.options = tuple(tasks), len(tasks), options
 
     @abstractmethod
     def forward(
-        self, losses: Float[Tensor, "k"], gramian: Float[Tensor, "k k"] | None, present: Int[Tensor, "k"]
+        self, losses: Float[Tensor, "k"], seen: Float[Tensor, "k n"] | None, present: Int[Tensor, "k"]
     ) -> Float[Tensor, "k"]:
-        """The weights."""
+        """The weights; they carry a graph to the rule's own parameters, if it has any."""
+
+    def objective(self, weights: Float[Tensor, "k"], losses: Float[Tensor, "k"]) -> Float[Tensor, ""]:
+        """What the rule's own parameters minimise, if it has any; its gradient for the losses is the weights."""
+        return weights @ losses
+
+    def combine(
+        self, weights: Float[Tensor, "k"], jacobian: Float[Tensor, "k n"], present: Int[Tensor, "k"]
+    ) -> Float[Tensor, "n"]:
+        """The gradient that the shared parameters get, from those of the tasks."""
+        return weights @ jacobian
 
     def observe(self, losses: Float[Tensor, "k"], present: Int[Tensor, "k"]) -> None:
         """The same batch's losses after the update (called only where `looks_back`)."""
-
-    looks_back: ClassVar[bool] = False
-    """Whether `observe` wants the losses after each update (one more forward pass a step)."""
 
     def start_epoch(self, number: int) -> None:
         """Called as an epoch starts."""
@@ -51,10 +65,12 @@ class Update:
 
     losses: scalar losses by name, with their graphs.
     shared: the shared parameters that are trained.
+    own: the trained parameters that one task alone uses, by task.
     representation: the shared representation, where the system names one.
     scale: the loss scale of half precision (1 elsewhere): `.grad` is left multiplied by it.
-    backward: what to call in place of `Tensor.backward` (the engine's, which knows about precision and processes).
-    reduce: averages a tensor over processes (None: one process).
+    backward: what to call in place of `Tensor.backward` (the engine's, which multiplies by `scale`).
+    reduce: averages a tensor over processes (None: one process). What `step` leaves in `.grad` is this process's own share:
+        the engine (or DistributedDataParallel) averages it.
     """
 
     losses: Mapping[str, Float[Tensor, ""]]
@@ -63,6 +79,7 @@ class Update:
     scale: Tensor | float = 1.0
     backward: Callable[[Tensor], None] = Tensor.backward
     reduce: Callable[[Tensor], Tensor] | None = None
+    own: Mapping[str, Sequence[nn.Parameter]] = field(kw_only=True)
 
 
 class Balancer(nn.Module, ABC):

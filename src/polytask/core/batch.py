@@ -19,7 +19,7 @@ def _spans(starts: Int[Tensor, "rows"], lengths: Int[Tensor, "rows"]) -> Int[Ten
     return torch.arange(int(lengths.sum()), device=starts.device) + torch.repeat_interleave(starts - before, lengths)
 
 
-def _offsets(lengths: Int[Tensor, "rows"]) -> Int[Tensor, "rows+1"]:
+def _offsets(lengths: Int[Tensor, "rows"]) -> Int[Tensor, "ends"]:
     return torch.cat([lengths.new_zeros(1), torch.cumsum(lengths, 0)])
 
 
@@ -28,7 +28,7 @@ class Ragged:
     """Rows of unequal length: row `i` is `values[offsets[i]:offsets[i + 1]]`."""
 
     values: Shaped[Tensor, "values ..."]
-    offsets: Int[Tensor, "rows+1"]
+    offsets: Int[Tensor, "ends"]
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -55,8 +55,8 @@ class Graph:
     x: Shaped[Tensor, "nodes ..."]
     edge_index: Int[Tensor, "2 edges"]
     edge_attr: Shaped[Tensor, "edges ..."] | None
-    offsets: Int[Tensor, "rows+1"]
-    edge_offsets: Int[Tensor, "rows+1"]
+    offsets: Int[Tensor, "ends"]
+    edge_offsets: Int[Tensor, "ends"]
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -24,10 +24,10 @@ def opt(
     *,
     paper: str | None = None,
     ours: str | None = None,
-    ge: float | None = None,
-    gt: float | None = None,
-    le: float | None = None,
-    lt: float | None = None,
+    ge: float | int | None = None,
+    gt: float | int | None = None,
+    le: float | int | None = None,
+    lt: float | int | None = None,
     choices: tuple[Any, ...] = (),
     was: str | None = None,
 ) -> Any:
@@ -52,7 +52,7 @@ class Option:
     help: str
     paper: str | None
     ours: str | None
-    bounds: Mapping[str, float]
+    bounds: Mapping[str, float | int]
     choices: tuple[Any, ...]
     was: str | None
 
@@ -69,9 +69,14 @@ class Option:
         return f"paper: {self.paper}" if self.paper else f"ours: {self.ours}" if self.ours else ""
 
 
-@cache
-def options_of(cls: Any) -> dict[str, Option]:
+def options_of(cls: type) -> dict[str, Option]:
     """The settings that a dataclass declares with `opt`, by name, in order."""
+    found: dict[str, Option] = _options_of(cls)
+    return found
+
+
+@cache
+def _options_of(cls: Any) -> dict[str, Option]:
     hints = get_type_hints(cls)
     return {
         field.name: Option(field.name, hints[field.name], field.default, **field.metadata["option"])
@@ -81,7 +86,7 @@ def options_of(cls: Any) -> dict[str, Option]:
 
 
 @cache
-def _adapter(cls: Any, name: str) -> TypeAdapter[Any]:
+def _adapter(cls: Any, name: str) -> Any:  # a TypeAdapter
     option = options_of(cls)[name]
     bounds: dict[str, Any] = dict(option.bounds)
     return TypeAdapter(Annotated[option.type, Field(**bounds)])  # type: ignore[arg-type]
@@ -106,7 +111,7 @@ def make(cls: type[T], values: Mapping[str, Any], where: str, fixed: Mapping[str
 
     Raises `OptionError` with every unknown name and every value out of range at once.
     """
-    known: dict[str, Option] = options_of(cls)  # type: ignore[arg-type]
+    known = options_of(cls)
     renamed = {option.was: name for name, option in known.items() if option.was}
     faults: list[Fault] = []
     clean: dict[str, Any] = dict(fixed or {})
@@ -124,7 +129,7 @@ def make(cls: type[T], values: Mapping[str, Any], where: str, fixed: Mapping[str
 
 def dump(instance: Any) -> dict[str, Any]:
     """Every option of an instance with its value, as YAML and JSON can write it."""
-    return {name: _plain(getattr(instance, name)) for name in options_of(type(instance))}  # type: ignore[arg-type]
+    return {name: _plain(getattr(instance, name)) for name in options_of(type(instance))}
 
 
 def _plain(value: Any) -> Any:

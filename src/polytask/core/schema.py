@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import torch
@@ -36,7 +36,7 @@ class Input(ABC):
         """Whether an undeclared column is of this kind."""
 
     @abstractmethod
-    def fit(self, column: pa.ChunkedArray) -> Self:
+    def fit(self, column: pa.ChunkedArray) -> "Input":
         """The input with all that training rows teach. Raises `DataError` on an unusable column."""
 
     @abstractmethod
@@ -45,7 +45,7 @@ class Input(ABC):
 
     @classmethod
     @abstractmethod
-    def example(cls, name: str, sizes: tuple[int, ...]) -> Self:
+    def example(cls, name: str, sizes: tuple[int, ...]) -> "Input":
         """A fitted input of given sizes, for a literal such as `category 5`."""
 
     @abstractmethod

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -40,7 +40,8 @@ class System(nn.Module, ABC):
     `__init__` takes plain sizes and parts and reads like the paper; `build` adapts a schema and options to it.
     """
 
-    Options: ClassVar[type]
+    options_type: ClassVar[type]
+    """The frozen dataclass of its options."""
     representation: ClassVar[str | None] = None
     """The submodule whose output is the last tensor that all tasks share (for balancing at the representation)."""
     xfail: ClassVar[Mapping[str, str]] = {}
@@ -52,8 +53,8 @@ class System(nn.Module, ABC):
 
     @classmethod
     @abstractmethod
-    def build(cls, schema: Schema, options: Any) -> Self:
-        """The system for a fitted schema; `options` is an instance of `cls.Options`."""
+    def build(cls, schema: Schema, options: Any) -> "System":
+        """The system for a fitted schema; `options` is an instance of `options_type`."""
 
     @abstractmethod
     def forward(self, batch: Batch, tasks: Sequence[str] | None = None) -> dict[str, Float[Tensor, "*output"]]:

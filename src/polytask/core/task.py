@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import torch
@@ -41,7 +41,7 @@ class Task(ABC):
     """The order in which kinds are asked by `recognises`: lower first."""
 
     @abstractmethod
-    def fit(self, columns: list[pa.ChunkedArray]) -> Self:
+    def fit(self, columns: list[pa.ChunkedArray]) -> "Task":
         """The task with all that training rows teach (classes, scale, bins). Raises `DataError` on unusable columns."""
 
     @abstractmethod
@@ -95,7 +95,7 @@ class Task(ABC):
 
     @classmethod
     @abstractmethod
-    def example(cls, name: str, sizes: tuple[int, ...]) -> Self:
+    def example(cls, name: str, sizes: tuple[int, ...]) -> "Task":
         """A fitted task of given sizes, for a literal such as `multiclass 3`."""
 
     @abstractmethod

@@ -24,6 +24,9 @@ class EncoderOptions:
         "piecewise", "embedding of numbers", ours="measured: docs/defaults.md", choices=("piecewise", "periodic", "none")
     )
     embedding_width: int = opt(8, "width of the embedding of each number and category", ours="measured: docs/defaults.md", ge=1)
+    absent: Literal["learned", "zero"] = opt(
+        "learned", "what stands for an absent value", ours="being absent often tells", choices=("learned", "zero")
+    )
     rich_width: int = opt(64, "width of the vector of each text, image, audio, list or date", ours="small data", ge=1)
 
 
@@ -41,7 +44,7 @@ class Numbers(nn.Module):
             self.embed = Periodic(len(inputs), width)
         else:
             self.embed, width = Scaled(), 1
-        self.missing = Missing(len(inputs), width)
+        self.missing = Missing(len(inputs), width, options.absent)
         self.width = width * len(inputs)
 
     def forward(self, batch: Batch) -> Float[Tensor, "batch width"]:
@@ -53,10 +56,10 @@ class Numbers(nn.Module):
 class Flags(nn.Module):
     """Booleans as -1 and 1, absent as 0 with a learnt vector: `(batch, booleans)`."""
 
-    def __init__(self, inputs: Mapping[str, Any]) -> None:
+    def __init__(self, inputs: Mapping[str, Any], absent: str) -> None:
         super().__init__()
         self.names = tuple(inputs)
-        self.missing = Missing(len(inputs), 1)
+        self.missing = Missing(len(inputs), 1, absent)
         self.width = len(inputs)
 
     def forward(self, batch: Batch) -> Float[Tensor, "batch width"]:
@@ -100,10 +103,10 @@ class Bag(nn.Module):
 class One(nn.Module):
     """One input of a rich kind through its own module; a learnt vector where it is absent: `(batch, width)`."""
 
-    def __init__(self, name: str, module: nn.Module, width: int) -> None:
+    def __init__(self, name: str, module: nn.Module, width: int, absent: str) -> None:
         super().__init__()
         self.name, self.module, self.width = name, module, width
-        self.missing = Missing(1, width)
+        self.missing = Missing(1, width, absent)
 
     def forward(self, batch: Batch) -> Float[Tensor, "batch width"]:
         encoded = self.module(batch.inputs[self.name])
@@ -133,10 +136,10 @@ def _parts(kind: str, inputs: Mapping[str, Any], options: EncoderOptions) -> lis
     if kind == "number":
         return [Numbers(inputs, options)]
     if kind == "boolean":
-        return [Flags(inputs)]
+        return [Flags(inputs, options.absent)]
     if kind == "category":
         return [Categories(inputs, options.embedding_width)]
-    return [One(name, _rich(item, options.rich_width), options.rich_width) for name, item in inputs.items()]
+    return [One(name, _rich(item, options.rich_width), options.rich_width, options.absent) for name, item in inputs.items()]
 
 
 def _rich(item: Any, width: int) -> nn.Module:

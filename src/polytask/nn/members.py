@@ -1,42 +1,63 @@
-"""Members: an ensemble inside one network, as one more tensor axis.
+"""Members: an ensemble inside one network.
 
-TabM (Gorishniy, Kotelnikov, Babenko 2025, "TabM: advancing tabular deep learning with parameter-efficient ensembling"), its form
-"TabM-mini": every member scales the input of the network by a vector of its own, all else is shared but the heads. What follows a
-`Members` sees `(members, batch, width)` and, since linear layers act on the last axis alone, need not know.
+TabM (Gorishniy, Kotelnikov, Babenko 2025, "TabM: advancing tabular deep learning with parameter-efficient ensembling",
+https://arxiv.org/abs/2410.24210), its form "TabM-mini": every member scales the input of the network by a vector of its own,
+all else is shared but the heads.
+
+Deviation: in training, each row of a batch goes to one member, by its place in the (shuffled) batch, where the paper sends
+every row to every member. That costs a step of one network instead of `members` of them, and was no worse (docs/defaults.md).
+In evaluation every member sees every row, on a leading axis: `(members, batch, width)`. Layers in between act on the last axis
+alone, and need not know.
 """
 
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 
-class Members(nn.Module):
-    """`(batch, width) -> (members, batch, width)`, each member with its own elementwise scale; nothing for one member.
+def shares(members: int, batch: int, device: torch.device) -> Int[Tensor, "batch"]:
+    """The member of each row of a training batch: equal shares, to one row."""
+    return torch.arange(batch, device=device) * members // batch
 
-    Scales start as random signs (section 3.3 of the paper), so that members see different networks from the first step.
+
+class Members(nn.Module):
+    """Each member's elementwise scale: `(batch, width)` to the same in training, to `(members, batch, width)` in evaluation.
+
+    Scales start as random signs (section 3.3 of the paper), so that members see different networks from the first step. One
+    member has no scale.
     """
 
     def __init__(self, members: int, width: int) -> None:
         super().__init__()
         self.members = members
-        signs = torch.randint(0, 2, (members, 1, width)).float() * 2 - 1
+        signs = torch.randint(0, 2, (members, width)).float() * 2 - 1
         self.scale = nn.Parameter(signs) if members > 1 else None
 
     def forward(self, x: Float[Tensor, "batch width"]) -> Float[Tensor, "*members batch width"]:
-        return x if self.scale is None else x * self.scale.to(x.dtype)
+        if self.scale is None:
+            return x
+        scale = self.scale.to(x.dtype)
+        return x * scale[shares(self.members, len(x), x.device)] if self.training else x * scale[:, None]
 
 
 class MemberLinear(nn.Module):
-    """A linear layer of each member's own: `(members, batch, inputs) -> (members, batch, outputs)`; `nn.Linear` for one."""
+    """A linear layer of each member's own: `(..., batch, inputs) -> (..., batch, outputs)` after `Members`."""
 
     def __init__(self, members: int, inputs: int, outputs: int) -> None:
         super().__init__()
+        self.members = members
         bound = 1 / math.sqrt(inputs)
-        lead = (members,) if members > 1 else ()
-        self.weight = nn.Parameter(torch.empty(*lead, inputs, outputs).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(*lead, 1, outputs).uniform_(-bound, bound))
+        self.weight = nn.Parameter(torch.empty(members, inputs, outputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(members, 1, outputs).uniform_(-bound, bound))
 
     def forward(self, x: Float[Tensor, "*members batch inputs"]) -> Float[Tensor, "*members batch outputs"]:
-        return x @ self.weight + self.bias
+        if self.members == 1:
+            return x @ self.weight[0] + self.bias[0]
+        if not self.training:
+            return x @ self.weight + self.bias
+        # All members' outputs in one product, then each row's own: outputs are narrow, so this is cheaper than sorting rows.
+        every = torch.einsum("...bi,mio->...bmo", x, self.weight) + self.bias[:, 0]
+        batch = x.shape[-2]
+        return every[..., torch.arange(batch, device=x.device), shares(self.members, batch, x.device), :]

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 class PiecewiseLinear(nn.Module):
     """Numbers as the share of each of their bins that lies below them (equation 1), then a linear map a number.
 
-    "Version B" of the authors' later `rtdl_num_embeddings`: the map of the bins starts at zero and adds to a linear map of the number itself,
-    so an untrained embedding is linear. The encoding continues linearly outside the first and the last edge.
+    "Version B" of the authors' later `rtdl_num_embeddings`: the map of the bins starts at zero and adds to a linear map of the
+    number itself, so an untrained embedding is linear. The encoding continues linearly outside the first and the last edge.
 
     Shapes: `(batch, numbers) -> (batch, numbers, width)`.
     """
@@ -35,9 +35,8 @@ class PiecewiseLinear(nn.Module):
         self.register_buffer("floor", torch.where(first, -math.inf, 0.0))
         self.register_buffer("ceiling", torch.where(last, math.inf, 1.0))
         self.bins = nn.Parameter(torch.zeros(len(edges), most, width))
-        bound = 1.0
-        self.slope = nn.Parameter(torch.empty(len(edges), width).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(len(edges), width).uniform_(-bound, bound))
+        self.slope = nn.Parameter(torch.empty(len(edges), width).uniform_(-1, 1))
+        self.bias = nn.Parameter(torch.empty(len(edges), width).uniform_(-1, 1))
 
     lower: Tensor
     scale: Tensor
@@ -81,11 +80,16 @@ class Scaled(nn.Module):
 
 
 class Missing(nn.Module):
-    """Puts a learnt vector in the place of what is absent: `(batch, n, width)` and `(batch, n)` -> `(batch, n, width)`."""
+    """A vector, learnt or zero, in the place of what is absent: `(batch, n, width)`, `(batch, n)` -> `(batch, n, width)`."""
 
-    def __init__(self, columns: int, width: int) -> None:
+    def __init__(self, columns: int, width: int, absent: str = "learned") -> None:
         super().__init__()
-        self.vector = nn.Parameter(torch.zeros(columns, width))
+        vector = torch.zeros(columns, width)
+        self.vector: Tensor
+        if absent == "learned":
+            self.vector = nn.Parameter(vector)
+        else:
+            self.register_buffer("vector", vector)
 
     def forward(
         self, x: Float[Tensor, "batch columns width"], present: Bool[Tensor, "batch columns"]

@@ -14,7 +14,6 @@ card = {
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 from torch import Tensor
 
@@ -32,7 +31,7 @@ class Options(TrunkOptions):
 class HardSharing(System):
     """`y_t = head_t(trunk(x))`. Every parameter but the heads' is shared."""
 
-    Options = Options
+    options_type = Options
     representation = "trunk"
 
     def __init__(self, stem: Stem, trunk: MLP, heads: Heads, schema: Schema) -> None:
@@ -40,7 +39,7 @@ class HardSharing(System):
         self.stem, self.trunk, self.heads = stem, trunk, heads
 
     @classmethod
-    def build(cls, schema: Schema, options: Options) -> Self:
+    def build(cls, schema: Schema, options: Options) -> "HardSharing":
         stem = Stem(schema, options, options.members)
         trunk = MLP(stem.width, options.widths, options.dropout)
         return cls(stem, trunk, Heads(schema.tasks, trunk.width, options.members), schema)

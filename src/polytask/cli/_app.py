@@ -1,0 +1,172 @@
+"""The commands and their help. Each imports what it needs when it runs, so `polytask --help` is quick."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="polytask",
+    help="One model for many tasks: state the tasks once, try the published ways of sharing a network on your own files, see "
+    "which one helps, and ship the model that won.\n\nStart with:  polytask demo\n\nThen:  polytask init my.csv",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+Data = Annotated[str, typer.Argument(help="CSV, Parquet, Arrow or JSONL; @NAME of a shipped data set; or a polytask.yaml")]
+Tasks = Annotated[
+    str | None,
+    typer.Option(
+        "--tasks", "-t", help="Columns to predict: a,b,c. Survival is time:event. Kinds are inferred; name=kind declares one."
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", "-s", help="An option: width=128 (the system's), training.lr=1e-3, split.how=group, balancer.at=parameters."
+    ),
+]
+Ignore = Annotated[str | None, typer.Option("--ignore", help="Columns that are no inputs: a,b,c")]
+Group = Annotated[str | None, typer.Option("--group", help="Column whose groups (persons, places) no split tears apart")]
+Time = Annotated[str | None, typer.Option("--time", help="Column to split by time: the latest rows are the test rows")]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder to write")] = Path("runs/demo"),
+    seeds: Annotated[int, typer.Option(help="Splits to repeat the comparison on", min=1)] = 2,
+    jobs: Annotated[int | None, typer.Option(help="Processes at once (default: one a core)")] = None,
+) -> None:
+    """The main job on 9,105 real patients: compare ways of sharing, ship one model, predict. About two minutes."""
+    from . import _demo
+
+    _demo.demo(out, seeds, jobs)
+
+
+@app.command()
+def init(
+    data: Data,
+    tasks: Tasks = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write")] = Path("polytask.yaml"),
+) -> None:
+    """Infer the schema of a file and write polytask.yaml with every choice visible and commented."""
+    from . import _init
+
+    _init.init(data, tasks, out)
+
+
+@app.command()
+def fit(
+    data: Annotated[str | None, typer.Argument(help="A data file, @NAME of a shipped data set, or a polytask.yaml")] = None,
+    tasks: Tasks = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Run folder to write (default: runs/<system>-<number>)")
+    ] = None,
+    system: Annotated[str | None, typer.Option(help="A system's id, or your own file.py (see: polytask systems)")] = None,
+    balancer: Annotated[str | None, typer.Option(help="A balancer's id (see: polytask balancers)")] = None,
+    set: Set = None,
+    ignore: Ignore = None,
+    group: Group = None,
+    time: Time = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of split, weights and batches")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Most passes over the training rows")] = None,
+    devices: Annotated[int | None, typer.Option(help="Number of devices (Lightning Fabric)")] = None,
+    strategy: Annotated[str | None, typer.Option(help="How devices share the work (Lightning Fabric)")] = None,
+    precision: Annotated[str | None, typer.Option(help="Number format, such as bf16-mixed (Lightning Fabric)")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with a run that was stopped, to the same numbers")] = None,
+) -> None:
+    """Train one model for all tasks and write a run folder."""
+    from . import _train
+
+    flags = {"seed": seed, "epochs": epochs, "devices": devices, "strategy": strategy, "precision": precision}
+    if resume is not None:
+        _train.resume(resume)
+    else:
+        settings = _train.settings(set, ignore, group, time, flags)
+        _train.fit(data, tasks, out, system, balancer, settings)
+
+
+@app.command()
+def compare(
+    data: Data,
+    tasks: Tasks = None,
+    systems: Annotated[
+        str, typer.Option(help="Systems and baselines: a,b,c, or your own file.py")
+    ] = "hard_sharing,mmoe,ple,trees",
+    balancers: Annotated[str, typer.Option(help="Balancers for the systems: a,b,c")] = "equal",
+    seeds: Annotated[int, typer.Option(help="Splits and initial weights to repeat everything on", min=1)] = 3,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder to write; what it holds already is not trained again")
+    ] = Path("runs/compare"),
+    set: Annotated[list[str] | None, typer.Option("--set", "-s", help="An option: mmoe.experts=4, training.lr=1e-3")] = None,
+    ignore: Ignore = None,
+    group: Group = None,
+    time: Time = None,
+    epochs: Annotated[int | None, typer.Option(help="Most passes over the training rows")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes at once (default: one a core)")] = None,
+) -> None:
+    """Train systems and baselines under one protocol and say which one to ship; the winner is in OUT/best."""
+    from . import _train
+
+    _train.compare(
+        data, tasks, systems, balancers, seeds, out, set, _train.settings(None, ignore, group, time, {"epochs": epochs}), jobs
+    )
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run folder")],
+    data: Annotated[str, typer.Argument(help="Labelled data of the same columns")],
+) -> None:
+    """Score a trained model on labelled data."""
+    from . import _use
+
+    _use.evaluate(run, data)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="A run folder")],
+    data: Annotated[str, typer.Argument(help="Data with the input columns; labels are not needed")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write: .parquet, .csv, .jsonl (default: print a few)")
+    ] = None,
+) -> None:
+    """Predict every task for every row."""
+    from . import _use
+
+    _use.predict(run, data, out)
+
+
+@app.command()
+def systems(field: Annotated[str | None, typer.Option(help="Only systems of this field")] = None) -> None:
+    """List the systems and baselines."""
+    from . import _explore
+
+    _explore.systems(field)
+
+
+@app.command()
+def balancers() -> None:
+    """List the balancers."""
+    from . import _explore
+
+    _explore.balancers()
+
+
+@app.command()
+def show(id: Annotated[str, typer.Argument(help="A system, baseline or balancer, or your own file.py")]) -> None:
+    """What a system or balancer is, and its options with their defaults and where these come from."""
+    from . import _explore
+
+    _explore.show(id)
+
+
+@app.command()
+def check(file: Annotated[str, typer.Argument(help="A system's id, or your own file.py")]) -> None:
+    """Run the conformance suite on a system: yours, or one of polytask's."""
+    from . import _explore
+
+    _explore.check(file)

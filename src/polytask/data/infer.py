@@ -1,0 +1,166 @@
+"""From declarations and columns to a fitted schema: kinds are inferred where none is declared, all faults are raised at once.
+
+A declaration is None (inferred), a kind's name, or a mapping with `kind`, the kind's options and, for tasks, `columns` (the
+task's name if left out, `time:event` naming two), for inputs, `modality`.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Int
+from torch import Tensor
+
+from polytask.core import DataError, Input, OptionError, PolytaskError, Schema, Task, nearest, registry
+from polytask.core.errors import Faults, collect
+from polytask.core.option import make
+from polytask.inputs import _arrow, _recognise
+from polytask.tasks import _cells
+
+
+def task_columns(declared: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The columns of each declared task."""
+    found = {}
+    for name, declaration in declared.items():
+        given = declaration.get("columns") if isinstance(declaration, Mapping) else None
+        found[name] = (given,) if isinstance(given, str) else tuple(given) if given else tuple(name.split(":", 1))
+    return found
+
+
+def tasks(table: pa.Table, declared: Mapping[str, Any]) -> dict[str, Task]:
+    """The declared tasks, not yet fitted. Raises `DataError` with every unknown column, kind and option."""
+    if not declared:
+        raise DataError.of("tasks", "none is named", nearest("", table.column_names))
+    found = {}
+    columns = task_columns(declared)
+    with collect(DataError) as faults:
+        for name, declaration in declared.items():
+            missing = [column for column in columns[name] if column not in table.column_names]
+            for column in missing:
+                faults.add(f"task '{name}'", f"no column '{column}'", nearest(column, table.column_names))
+            with _gathered(faults):
+                kind, options = _split(f"task '{name}'", declaration, "columns")
+                cells = [table[column] for column in columns[name] if not missing]
+                cls = _kind("tasks", kind, f"task '{name}'") if kind else _recognised_task(name, cells) if cells else None
+                if cls is not None:
+                    found[name] = make(cls, options, f"tasks.{name}", {"name": name, "columns": columns[name]})
+    return found
+
+
+def schema(
+    table: pa.Table,
+    kinds: Mapping[str, Task],
+    inputs: Mapping[str, Any] | None,
+    ignore: Collection[str],
+    rows: Int[Tensor, "train"],
+) -> tuple[Schema, list[str]]:
+    """The schema, fitted on the training rows `rows`, and a note on each column that is left out.
+
+    Every column that is no task's, not ignored, and neither empty nor constant in training rows is an input, of the declared
+    kind or of the first that recognises it. Raises `DataError` with all faults: unknown names, kinds, options, unusable
+    columns.
+    """
+    train, declared = table.take(pa.array(rows.cpu().numpy())), inputs or {}
+    answers = {column for task in kinds.values() for column in task.columns}
+    fitted_tasks: dict[str, Task] = {}
+    fitted_inputs: dict[str, Input] = {}
+    notes = []
+    with collect(DataError) as faults:
+        _check_names(table.column_names, declared, ignore, answers, faults)
+        for name, task in kinds.items():
+            with _gathered(faults):
+                fitted_tasks[name] = task.fit([train[column] for column in task.columns])
+        for name in table.column_names:
+            if name in answers or name in ignore:
+                continue
+            with _gathered(faults):
+                item = _input(name, train[name], declared.get(name))
+                if isinstance(item, str):
+                    notes.append(f"ignored column '{name}': {item}")
+                else:
+                    fitted_inputs[name] = item.fit(train[name])
+        if not fitted_inputs and not faults.found:
+            faults.add("inputs", "no column is left to predict from", "; ".join(notes))
+    return Schema(fitted_inputs, fitted_tasks), notes
+
+
+@contextmanager
+def _gathered(faults: Faults) -> Iterator[None]:
+    """Adds the faults of an error in its block to others and goes on behind the block."""
+    try:
+        yield
+    except PolytaskError as error:
+        faults.found.extend(error.faults)
+
+
+def _split(where: str, declaration: Any, *others: str) -> tuple[str | None, dict[str, Any]]:
+    """A declaration as a kind and its options, without the keys `others`."""
+    if declaration is None or isinstance(declaration, str):
+        return declaration, {}
+    if not isinstance(declaration, Mapping):
+        raise OptionError.of(where, f"cannot be declared by {declaration!r}", "Write a kind, or {kind: KIND, OPTION: VALUE}")
+    options = {key: value for key, value in declaration.items() if key not in ("kind", *others)}
+    return declaration.get("kind"), options
+
+
+def _kind(place: str, kind: str, where: str) -> Any:
+    if kind not in registry.kinds(place):
+        raise OptionError.of(where, f"unknown kind '{kind}'", nearest(kind, registry.kinds(place)))
+    return registry.kind(place, kind)
+
+
+@cache
+def _by_rank(place: str) -> list[Any]:
+    return sorted((registry.kind(place, name) for name in registry.kinds(place)), key=lambda cls: (cls.rank, cls.kind))
+
+
+def _recognised_task(name: str, columns: list[pa.ChunkedArray]) -> Any:
+    for cls in _by_rank("tasks"):
+        if cls.recognises(columns):
+            return cls
+    types = ", ".join(str(column.type) for column in columns)
+    raise DataError.of(
+        f"task '{name}'", f"no kind fits its columns ({types})", f"Declare one: {', '.join(registry.kinds('tasks'))}"
+    )
+
+
+def _check_names(
+    columns: list[str], declared: Mapping[str, Any], ignore: Collection[str], answers: set[str], faults: Faults
+) -> None:
+    for place, names in (("inputs", declared), ("ignore", ignore)):
+        for name in names:
+            if name not in columns:
+                faults.add(place, f"no column '{name}'", nearest(name, columns))
+    for name in declared:
+        if name in answers:
+            faults.add(f"input '{name}'", "is a column of a task", "Remove it from the inputs, or give the task another column")
+
+
+def _input(name: str, column: pa.ChunkedArray, declaration: Any) -> Input | str:
+    """The input, not yet fitted, or why the column is none."""
+    kind, options = _split(f"input '{name}'", declaration, "modality")
+    modality = declaration.get("modality") if isinstance(declaration, Mapping) else None
+    if kind is None:
+        why = _useless(column)
+        if why:
+            return why
+        cls = next((cls for cls in _by_rank("inputs") if cls.recognises(name, column)), None)
+        if cls is None:
+            identifies = _recognise.identifies(name, _arrow.plain(column))
+            return "it looks like an identifier" if identifies else f"no kind fits its type ({column.type})"
+    else:
+        cls = _kind("inputs", kind, f"input '{name}'")
+    item: Input = make(cls, options, f"inputs.{name}", {"name": name, "modality": modality})
+    return item
+
+
+def _useless(column: pa.ChunkedArray) -> str:
+    cells = _cells.plain(column)
+    if cells.null_count == len(cells):
+        return "no training row has a value"
+    if not pa.types.is_nested(cells.type) and pc.count_distinct(cells, mode="all").as_py() == 1:
+        return f"every training row has the value {cells[0].as_py()!r}"
+    return ""

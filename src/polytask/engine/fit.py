@@ -1,0 +1,156 @@
+"""`fit`: the main job, from data and tasks to a run."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow.parquet as pq
+import torch
+from lightning_fabric import Fabric
+
+from polytask.balance import _balancer
+from polytask.core import Batch, OptionError, RunError, Schema, System, registry
+from polytask.data import prepare
+from polytask.data.prepare import Prepared
+
+from . import _files
+from .checkpoint import Progress
+from .config import Config, read_yaml
+from .loop import Loop, Report
+from .predict import evaluate, predict
+from .run import Run
+
+
+def fit(
+    data: Any,
+    tasks: Sequence[str] | Mapping[str, Any] | None = None,
+    *,
+    system: str = "hard_sharing",
+    balancer: str = "equal",
+    settings: Mapping[str, Any] | None = None,
+    out: Path | str | None = None,
+    resume: bool = False,
+    report: Report | None = None,
+) -> Run:
+    """Train one model for all `tasks` of `data`.
+
+    data: a file, a data frame, `@name` of a shipped data set, or a list of `{"file": data, "tasks": names}`.
+    tasks: column names (kinds are inferred; `time:event` is survival), or declarations by name.
+    settings: anything that a configuration file may hold: `{"system": {"width": 128}, "training": {"lr": 1e-3}, "split": ...}`.
+    out: the run folder to write (None: nothing is written). resume: go on from its checkpoint.
+    report: called after every epoch.
+    Raises `DataError`, `OptionError`, `RunError`: each says where, what was found and how to mend it.
+    """
+    values = merge({"system": {"name": system}, "balancer": {"name": balancer}}, settings or {})
+    if tasks is not None:
+        values["tasks"] = tasks if isinstance(tasks, Mapping) else list(tasks)
+    sources = data if isinstance(data, list) and data and _is_source(data[0]) else [{"file": data}]
+    values["data"] = [{**s, "file": s["file"] if isinstance(s["file"], (str, Path)) else "(in memory)"} for s in sources]
+    config = Config.from_dict(values)
+    prepared = prepare_for(config, [s["file"] for s in sources])
+    return train(config, prepared, Path(out) if out is not None else None, resume=resume, report=report)
+
+
+def resume(folder: Path | str, report: Report | None = None) -> Run:
+    """Go on with a run that was stopped, from its folder alone, to the numbers of an uninterrupted one."""
+    folder = Path(folder)
+    if not (folder / "config.yaml").exists():
+        raise RunError.of(str(folder), "is not the folder of a run", "Give the --out of the fit that was stopped")
+    config = Config.from_dict(read_yaml(folder / "config.yaml"))
+    return train(config, prepare_for(config), folder, resume=True, report=report)
+
+
+def prepare_for(config: Config, data: Sequence[Any] | None = None) -> Prepared:
+    """The data of a configuration; `data` stands in for its files where they lie in memory."""
+    if not config.tasks:
+        raise OptionError.of("tasks", "none given", "Name the columns to predict: --tasks died,days or tasks=['died', 'days']")
+    files = list(data) if data is not None else [source["file"] for source in config.data]
+    if not files:
+        raise OptionError.of("data", "none given", "Give a file, a data frame or @name of a shipped data set")
+    sources = [(file, source.get("tasks")) for file, source in zip(files, config.data, strict=True)]
+    return prepare.prepare(sources, config.tasks, config.inputs, config.ignore, config.split)
+
+
+def build(config: Config, schema: Schema) -> System:
+    """The untrained system; its weights follow from the seed."""
+    torch.manual_seed(config.training.seed)
+    return registry.load(config.system).build(schema, config.options)
+
+
+def train(
+    config: Config, prepared: Prepared, folder: Path | None = None, *, resume: bool = False, report: Report | None = None
+) -> Run:
+    """Train, score on the test rows, and write the run folder."""
+    training = config.training
+    fabric = Fabric(
+        accelerator=training.accelerator,
+        devices=training.devices,
+        strategy=training.strategy,
+        precision=cast(Any, training.precision),
+    )
+    fabric.launch()
+    system = build(config, prepared.schema)
+    balancer = _balancer.make(config.balancer, list(system.tasks), config.balancing)
+    if folder is not None and fabric.global_rank == 0:
+        _start_folder(folder, config, prepared, resume)
+    fabric.barrier()
+    source = prepared.training_source(training.batch_size, training.seed, config.mix, fabric.global_rank, fabric.world_size)
+    parts = {part: prepared.rows(part) for part in ("train", "validation", "test")}
+    loop = Loop(system, balancer, training, fabric, source, parts["train"], parts["validation"], folder, report)
+    loop.run()
+    system.cpu().eval()
+    scores, cost = _scores(system, parts), _cost(system, loop.progress, parts["train"])
+    run = Run(config, prepared.schema, system, scores, cost, folder)
+    if folder is not None and fabric.global_rank == 0:
+        run.write_predictions(prepared.table, prepared.split.test)
+        run.save(folder)
+    return run
+
+
+def _scores(system: System, parts: Mapping[str, Batch]) -> dict[str, dict[str, dict[str, float]]]:
+    return {part: evaluate(system.tasks, predict(system, parts[part]), parts[part]) for part in ("validation", "test")}
+
+
+def _cost(system: System, progress: Progress, train: Batch) -> dict[str, float]:
+    """What the model costs to train, to store and to use (here, on this machine)."""
+    started = time.perf_counter()
+    predict(system, train)
+    rate = len(train) / (time.perf_counter() - started)
+    state = system.state_dict().values()
+    return {
+        "parameters": sum(p.numel() for p in system.parameters()),
+        "seconds": progress.seconds,
+        "seconds_a_step": progress.seconds / progress.steps if progress.steps else 0.0,
+        "rows_a_second": rate,
+        "bytes": sum(tensor.numel() * tensor.element_size() for tensor in state),
+    }
+
+
+def _start_folder(folder: Path, config: Config, prepared: Prepared, resume: bool) -> None:
+    """Write what is known before training. Raises `RunError` where that would mix two runs in one folder."""
+    data = {"digest": prepared.digest}
+    if (folder / "config.yaml").exists() and not resume:
+        fix = f"polytask fit --resume {folder} goes on with it; else choose another --out"
+        raise RunError.of(str(folder), "already holds a run", fix)
+    if resume and _files.read_json(folder / "data.json") != data:
+        raise RunError.of(str(folder), "the data have changed since this run began", "Restore them, or start a new run")
+    _files.write_json(folder / "data.json", data)
+    _files.write(folder / "split.parquet", lambda path: pq.write_table(prepared.split.to_table(), path))
+    _files.write_json(folder / "schema.json", prepared.schema.to_json())
+    _files.write_yaml(folder / "config.yaml", config.to_dict())
+
+
+def _is_source(item: Any) -> bool:
+    return isinstance(item, Mapping) and "file" in item
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `over`, mapping by mapping; a bare name counts as `{"name": name}`."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        if isinstance(old, Mapping) and isinstance(value, str):
+            value = {"name": value}
+        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged

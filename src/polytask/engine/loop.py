@@ -1,0 +1,247 @@
+"""The loop: stages, steps, early stopping. One explicit loop on Lightning Fabric; it knows no system by name."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from polytask.core import Balancer, Batch, Fit, Parameters, RunError, Source, System, Update
+
+from . import checkpoint, log
+from .checkpoint import Checkpoint, Progress
+from .predict import evaluate, mean_primary, predict
+from .training import Training, set_threads
+
+Report = Callable[[Progress, Fit, int], None]
+"""Called after each epoch with where training stands, its stage and the stage's epochs."""
+
+
+@dataclass
+class Loop:
+    """Trains a system by its stages.
+
+    source: the run's training batches. train, validation: all their rows, for `Solve` and for early stopping.
+    folder: where `checkpoint.safetensors` and `metrics.csv` go (None: nowhere).
+    """
+
+    system: System
+    balancer: Balancer
+    training: Training
+    fabric: Fabric
+    source: Source
+    train: Batch
+    validation: Batch
+    folder: Path | None = None
+    report: Report | None = None
+    progress: Progress = field(default_factory=Progress)
+    _shared: list[nn.Parameter] = field(default_factory=list, init=False)
+    _own: dict[str, list[nn.Parameter]] = field(default_factory=dict, init=False)
+
+    def run(self) -> None:
+        """Train from where the folder's checkpoint stands (from the start without one) to the end; the best weights stay.
+
+        Raises `RunError` naming the tasks whose loss is no longer finite.
+        """
+        resumed = self._resume()
+        set_threads(self.training.threads, self.system)
+        loggers = log.loggers(self.training.loggers, self.folder) if self.folder else []
+        stages = self.system.stages()
+        while self.progress.stage < len(stages):
+            stage = stages[self.progress.stage]
+            if isinstance(stage, Fit):
+                self._fit(stage, resumed, loggers)
+            else:
+                started = time.perf_counter()
+                stage.run(self.train, self.validation, self.training.seed)
+                self.progress.seconds += time.perf_counter() - started
+            resumed = None
+            self.progress.next_stage()
+            self._save(self.system.state_dict(), None)
+        for logger in loggers:
+            logger.close()
+
+    def _resume(self) -> Checkpoint | None:
+        path = self.folder / "checkpoint.safetensors" if self.folder else None
+        if path is None or not path.exists():
+            return None
+        found = Checkpoint.read(path)
+        found.restore(self.system, self.balancer)
+        self.progress = found.progress
+        return found
+
+    def _fit(self, stage: Fit, resumed: Checkpoint | None, loggers: list[log.Logger]) -> None:
+        if stage.before and not (resumed and self.progress.epoch):
+            stage.before()
+        groups = self._groups(stage)
+        optimizer = self.training.make_optimizer(groups)
+        best = {name: value.clone() for name, value in self.system.state_dict().items()}
+        if resumed and self.progress.epoch:
+            resumed.restore_optimizer(optimizer)
+            best = resumed.best
+        model, wrapped = self.fabric.setup(self.system, optimizer)
+        model.mark_forward_method(stage.losses)
+        epochs = max(1, round(self.training.epochs * stage.length))
+        saved = time.monotonic()
+        while self.progress.epoch < epochs and self.progress.wait < self.training.patience:
+            row, better = self._epoch(stage, model, wrapped, epochs)
+            if better:
+                best = {name: value.detach().clone() for name, value in self.system.state_dict().items()}
+            for logger in loggers:
+                logger.epoch(row, self.progress.step)
+            if self.report:
+                self.report(self.progress, stage, epochs)
+            if time.monotonic() - saved >= self.training.save_every:
+                self._save(best, optimizer)
+                saved = time.monotonic()
+        self.system.load_state_dict(best)
+        self.system.requires_grad_(True)
+
+    def _groups(self, stage: Fit) -> list[Parameters]:
+        """What the stage trains, with the balancer's own parameters; all else of the system is frozen meanwhile."""
+        groups = list(stage.parameters or [Parameters(list(self.system.parameters()))])
+        self.system.requires_grad_(False)
+        for group in groups:
+            for parameter in group.parameters:
+                parameter.requires_grad_(True)
+        self._shared = [p for p in self.system.shared_parameters() if p.requires_grad]
+        self._own = {name: [p for p in self.system.task_parameters(name) if p.requires_grad] for name in self.system.tasks}
+        own = list(self.balancer.parameters())
+        return groups + ([Parameters(own, weight_decay=0.0)] if own else [])
+
+    def _epoch(self, stage: Fit, model: Any, optimizer: Any, epochs: int) -> tuple[log.Row, bool]:
+        """One pass over the source, then the validation score."""
+        progress, source = self.progress, stage.source or self.source
+        # Everything random follows from these numbers, so a resumed run needs no generator state.
+        torch.manual_seed(hash((self.training.seed, progress.stage, progress.epoch, self.fabric.global_rank)) % 2**63)
+        self.system.train()
+        self.balancer.start_epoch(progress.epoch)
+        started, steps = time.perf_counter(), math.ceil(len(source) / self.training.accumulate)
+        sums: dict[str, Tensor] = {}
+        weights: list[Tensor] = []
+        pending: list[Batch] = []
+        for number, batch in enumerate(source.epoch(progress.epoch), start=1):
+            pending.append(batch)
+            if len(pending) == self.training.accumulate or number == len(source):
+                rate = self.training.rate(progress.step, steps * epochs)
+                for group in optimizer.param_groups:
+                    group["lr"] = self.training.lr * group["scale"] * rate
+                weights.append(self._step(stage, model, optimizer, pending, sums))
+                progress.step += 1
+                pending = []
+        progress.seconds += time.perf_counter() - started
+        progress.steps += steps
+        means = {name: float(total / count) for name, (total, count) in _split(sums).items()}
+        self._check(means)
+        progress.epoch += 1
+        row = self._row(stage, means, weights, optimizer.param_groups[0]["lr"], time.perf_counter() - started)
+        better = progress.best is None or float(row["score"]) > progress.best
+        progress.best, progress.wait = (float(row["score"]), 0) if better else (progress.best, progress.wait + 1)
+        progress.history.append(row)
+        return row, better
+
+    def _step(self, stage: Fit, model: Any, optimizer: Any, batches: list[Batch], sums: dict[str, Tensor]) -> Tensor:
+        """One update from one or several batches; adds their losses to `sums`; the mean weights used."""
+        optimizer.zero_grad()
+        several = self.fabric.world_size > 1
+        used: list[Tensor] = []
+        batch = batches[0]
+        for batch in batches:
+            batch = self.fabric.to_device(batch)
+            if stage.tasks is not None:
+                batch = replace(batch, tasks=tuple(name for name in batch.tasks if name in stage.tasks))
+            with self.fabric.no_backward_sync(model, enabled=several):
+                losses, representation = self._losses(stage, model, batch)
+                if not losses:
+                    continue
+                used.append(self.balancer.step(self._update(losses, representation)))
+            for name, loss in losses.items():
+                step = torch.stack([loss.detach(), torch.ones_like(loss)])
+                sums[name] = sums[name] + step if name in sums else step
+        self._finish_gradients(len(batches))
+        if self.training.clip:
+            self.fabric.clip_gradients(model, optimizer, max_norm=self.training.clip, error_if_nonfinite=False)
+        optimizer.step()
+        if self.balancer.looks_back:
+            with torch.no_grad():
+                self.balancer.observe(self._losses(stage, model, batch)[0])
+        return torch.stack(used).mean(0) if used else torch.zeros(len(self.system.tasks))
+
+    def _losses(self, stage: Fit, model: Any, batch: Batch) -> tuple[dict[str, Tensor], Tensor | None]:
+        """The stage's losses, and the shared representation where the balancer works on it."""
+        caught: list[Tensor] = []
+        hook = None
+        if self.balancer.needs_representation and self.system.representation:
+            place = self.system.get_submodule(self.system.representation)
+            hook = place.register_forward_hook(lambda module, inputs, output: caught.append(output))
+        try:
+            losses: dict[str, Tensor] = getattr(model, stage.losses)(batch)
+        finally:
+            if hook:
+                hook.remove()
+        return losses, caught[0] if caught else None
+
+    def _update(self, losses: Mapping[str, Tensor], representation: Tensor | None) -> Update:
+        scaler = getattr(self.fabric._precision, "scaler", None)
+        scale = scaler.get_scale() if scaler is not None else 1.0
+        reduce = _mean_over_processes if self.fabric.world_size > 1 else None
+        return Update(losses, self._shared, representation, scale, self.fabric.backward, reduce, own=self._own)
+
+    def _finish_gradients(self, batches: int) -> None:
+        """Average what was accumulated, and over processes (one flat all-reduce: ranks may lack different tasks)."""
+        trained = [p for p in [*self.system.parameters(), *self.balancer.parameters()] if p.requires_grad]
+        if self.fabric.world_size > 1:
+            for p in trained:
+                p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+            flat = _mean_over_processes(torch.cat([p.grad.flatten() for p in trained if p.grad is not None]))
+            for p, part in zip(trained, torch.split(flat, [p.numel() for p in trained]), strict=True):
+                p.grad = part.view_as(p)
+        if batches > 1:
+            torch._foreach_div_([p.grad for p in trained if p.grad is not None], batches)
+
+    def _check(self, means: Mapping[str, float]) -> None:
+        bad = [name for name, value in means.items() if not math.isfinite(value)]
+        if bad:
+            where = f"epoch {self.progress.epoch + 1}, step {self.progress.step}"
+            fix = "Lower training.lr, or look for extreme values in these targets; the last checkpoint is kept"
+            raise RunError.of(where, f"the loss of {', '.join(bad)} is not finite", fix)
+
+    def _row(self, stage: Fit, means: Mapping[str, float], weights: list[Tensor], lr: float, seconds: float) -> log.Row:
+        progress, names = self.progress, list(self.system.tasks if stage.tasks is None else stage.tasks)
+        scores = evaluate(self.system.tasks, predict(self.system, self.validation, names), self.validation)
+        score = mean_primary(self.system.tasks, scores)
+        row: log.Row = {
+            "stage": stage.name,
+            "epoch": progress.epoch,
+            "step": progress.step,
+            "seconds": round(seconds, 4),
+            "lr": lr,
+        }
+        # Without a defined metric (validation rows of one class only) the training loss is all there is to stop on.
+        row["score"] = -sum(means.values()) if math.isnan(score) else score
+        row |= {f"loss/{name}": value for name, value in means.items()}
+        row |= {f"weight/{name}": float(w) for name, w in zip(self.system.tasks, torch.stack(weights).mean(0), strict=False)}
+        return row | {f"validation/{name}/{key}": value for name, each in scores.items() for key, value in each.items()}
+
+    def _save(self, best: Mapping[str, Tensor], optimizer: Optimizer | None) -> None:
+        if self.folder is None or self.fabric.global_rank != 0:
+            return
+        log.write_csv(self.folder / "metrics.csv", self.progress.history)
+        path = self.folder / "checkpoint.safetensors"
+        checkpoint.save(path, self.progress, self.system, best, self.balancer, optimizer)
+
+
+def _split(sums: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+    return {name: (pair[0], pair[1]) for name, pair in sums.items()}
+
+
+def _mean_over_processes(tensor: Tensor) -> Tensor:
+    torch.distributed.all_reduce(tensor)
+    return tensor / torch.distributed.get_world_size()

@@ -1,0 +1,110 @@
+"""A run: a folder with configuration, schema, weights, metrics, predictions. It loads anywhere with polytask alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from polytask.core import RunError, Schema, System, registry
+from polytask.data import read
+
+from . import _files
+from .config import VERSION, Config, read_yaml
+from .predict import evaluate, predict
+
+Scores = Mapping[str, Mapping[str, float]]
+
+
+@dataclass
+class Run:
+    """A trained model with the schema that it reads data by."""
+
+    config: Config
+    schema: Schema
+    system: System
+    scores: Mapping[str, Scores]
+    """Metrics by part (`validation`, `test`), task and name."""
+    cost: Mapping[str, float]
+    """`parameters`, training `seconds`, `seconds_a_step` (0 for closed forms), `rows_a_second` predicted, `bytes` on disk."""
+    folder: Path | None = None
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Run":
+        """Read a run folder. Raises `RunError` naming the file that is missing, damaged or of a newer version."""
+        folder = Path(folder)
+        if not (folder / "model.safetensors").exists():
+            known = "is not a finished run" if (folder / "config.yaml").exists() else "is not the folder of a run"
+            fix = f"polytask fit --resume {folder}" if (folder / "config.yaml").exists() else "Give the --out of polytask fit"
+            raise RunError.of(str(folder), known, fix)
+        values = read_yaml(folder / "config.yaml")
+        _check_version(folder, values.get("polytask"))
+        config = Config.from_dict(values)
+        about = _files.read_json(folder / "schema.json")
+        try:
+            schema = Schema.from_json(about)
+        except (KeyError, TypeError) as error:
+            raise RunError.of(str(folder / "schema.json"), f"does not describe a schema ({error})", "Train again") from None
+        tensors, header = _files.read_tensors(folder / "model.safetensors")
+        system = registry.load(config.system).build(schema, config.options)
+        try:
+            system.load_state_dict(tensors)
+        except RuntimeError as error:
+            fix = "config.yaml, schema.json and model.safetensors must be of one run: restore them or train again"
+            raise RunError.of(str(folder / "model.safetensors"), f"does not fit {config.system} ({error})", fix) from None
+        return cls(config, schema, system.eval(), header["scores"], header["cost"], folder)
+
+    def save(self, folder: Path | str) -> None:
+        """Write `config.yaml`, `schema.json`, `model.safetensors`: the latter last, for it marks the run as finished."""
+        self.folder = Path(folder)
+        _files.write_yaml(self.folder / "config.yaml", self.config.to_dict())
+        _files.write_json(self.folder / "schema.json", self.schema.to_json())
+        about = {"version": VERSION, "system": self.config.system, "scores": self.scores, "cost": dict(self.cost)}
+        _files.write_tensors(self.folder / "model.safetensors", self.system.state_dict(), about)
+
+    def predict(self, data: Any) -> pd.DataFrame:
+        """One row of predictions for each row of `data` (a file, a frame, ...), in the user's units; labels are not needed.
+
+        Raises `DataError` naming the input columns that `data` lacks.
+        """
+        frame: pd.DataFrame = self.predict_table(read.table(data)).to_pandas()
+        return frame
+
+    def predict_table(self, table: pa.Table) -> pa.Table:
+        """As `predict`, from Arrow to Arrow."""
+        predictions = predict(self.system, self.schema.only(tasks=()).encode(table))
+        columns: dict[str, pa.Array] = {}
+        for name, prediction in predictions.items():
+            columns |= self.schema.tasks[name].decode(prediction)
+        return pa.table(columns)
+
+    def evaluate(self, data: Any) -> dict[str, dict[str, float]]:
+        """Every task's metrics on labelled `data`. Raises `DataError` naming the columns that are missing."""
+        batch = self.schema.encode(read.table(data))
+        scores = evaluate(self.schema.tasks, predict(self.system, batch), batch)
+        if not scores:
+            wanted = ", ".join(column for task in self.schema.tasks.values() for column in task.columns)
+            raise RunError.of("evaluate", "no row has a label of any task", f"The data need some of: {wanted}")
+        return scores
+
+    def write_predictions(self, table: pa.Table, rows: torch.Tensor) -> None:
+        """`predictions.parquet`: the predictions of these rows of the training table, with their row numbers and labels."""
+        assert self.folder is not None
+        chosen = table.take(pa.array(rows.numpy()))
+        predictions = self.predict_table(chosen)
+        columns = {"row": pa.array(rows.numpy())} | {n: predictions[n] for n in predictions.column_names}
+        for task in self.schema.tasks.values():
+            columns |= {f"true_{c}": chosen[c] for c in task.columns if c in chosen.column_names}
+        _files.write(self.folder / "predictions.parquet", lambda path: pq.write_table(pa.table(columns), path))
+
+
+def _check_version(folder: Path, version: Any) -> None:
+    def parts(text: str) -> tuple[int, ...]:
+        return tuple(int(piece) for piece in text.split(".") if piece.isdigit())
+
+    if parts(str(version)) > parts(VERSION):
+        raise RunError.of(str(folder), f"was written by polytask {version}; this is {VERSION}", "pip install -U polytask")

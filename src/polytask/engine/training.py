@@ -1,0 +1,74 @@
+"""How a system is trained: the options that no paper owns."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from polytask.core import Parameters, opt
+
+
+@dataclass(frozen=True)
+class Training:
+    """Options of the loop; the same for every system that is compared."""
+
+    epochs: int = opt(100, "most passes over the training rows", ours="early stopping ends most runs sooner", ge=1)
+    patience: int = opt(16, "epochs without a better validation score before stopping", ours="measured: docs/defaults.md", ge=1)
+    batch_size: int = opt(256, "rows a step", ours="measured: docs/defaults.md", ge=1)
+    optimizer: Literal["adamw", "sgd"] = opt("adamw", "the optimizer", ours="usual", choices=("adamw", "sgd"))
+    lr: float = opt(2e-3, "learning rate", ours="measured: docs/defaults.md", gt=0)
+    weight_decay: float = opt(3e-4, "decoupled weight decay", ours="measured: docs/defaults.md", ge=0)
+    momentum: float = opt(0.9, "momentum of SGD", ours="usual", ge=0, lt=1)
+    schedule: Literal["constant", "cosine", "linear"] = opt(
+        "constant", "learning rate over the epochs", ours="early stopping", choices=("constant", "cosine", "linear")
+    )
+    warmup: float = opt(0.0, "share of the steps in which the learning rate rises from 0", ours="small networks", ge=0, lt=1)
+    clip: float = opt(1.0, "largest norm of the gradient (0: no limit)", ours="long-tailed targets", ge=0)
+    accumulate: int = opt(1, "batches whose gradients are added up before a step", ours="memory", ge=1)
+    seed: int = opt(0, "seed of weights, batches and dropout", ours="any", ge=0)
+    accelerator: str = opt("auto", "device kind, as Lightning Fabric names it", ours="Fabric")
+    devices: int = opt(1, "number of devices", ours="Fabric", ge=1)
+    strategy: str = opt("auto", "how devices share the work, as Lightning Fabric names it", ours="Fabric")
+    precision: str = opt("32-true", "number format, as Lightning Fabric names it", ours="Fabric")
+    threads: int = opt(0, "processor threads (0: one for small networks, else all)", ours="small work is slower on many", ge=0)
+    save_every: float = opt(10.0, "seconds between checkpoints", ours="cost against loss of work", ge=0)
+    loggers: tuple[Literal["tensorboard", "mlflow"], ...] = opt((), "loggers beside metrics.csv", ours="extra 'logging'")
+
+    def make_optimizer(self, groups: Iterable[Parameters]) -> Optimizer:
+        """The optimizer of a stage; each group keeps its multiple of the learning rate as `scale`."""
+        listed = [
+            {
+                "params": list(group.parameters),
+                "lr": self.lr * group.lr,
+                "scale": group.lr,
+                "weight_decay": self.weight_decay if group.weight_decay is None else group.weight_decay,
+            }
+            for group in groups
+        ]
+        if self.optimizer == "sgd":
+            return SGD(listed, lr=self.lr, momentum=self.momentum)
+        return AdamW(listed, lr=self.lr, foreach=True)
+
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate at `step` of `steps`, as a multiple of `lr`."""
+        warm = self.warmup * steps
+        if step < warm:
+            return (step + 1) / warm
+        done = min(1.0, (step - warm) / max(1.0, steps - warm))
+        if self.schedule == "cosine":
+            return 0.5 * (1 + float(torch.cos(torch.tensor(done * torch.pi))))
+        return 1.0 - done if self.schedule == "linear" else 1.0
+
+
+_SMALL = 3_000_000  # parameters below which one thread was as fast as two (docs/defaults.md)
+
+
+def set_threads(threads: int, module: nn.Module) -> None:
+    """Set torch's thread count: as asked, else one for a small network (whose steps are too short to share)."""
+    if threads:
+        torch.set_num_threads(threads)
+    elif sum(p.numel() for p in module.parameters()) < _SMALL:
+        torch.set_num_threads(1)
