@@ -1,54 +1,16 @@
 """From losses to gradients: exactness, missing tasks, precision, accumulation, processes."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed
-from _sampling import available, rule_of
-from torch import Tensor, nn
+from _net import AT, TASKS, Net, make, process, rows_of, rule_of
+from torch import Tensor
 
 from polytask.balance import _balancer
-from polytask.core import OptionError, Update
-
-IDS = available()
-TASKS = ("a", "b", "c")
-AT = ("representation", "parameters")
-
-
-class Net(nn.Module):
-    """A trunk and a head a task."""
-
-    def __init__(self, bias: bool = True, dtype: torch.dtype = torch.float32) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.trunk = nn.Linear(6, 5, bias=bias, dtype=dtype)
-        self.heads = nn.ModuleDict({task: nn.Linear(5, 1, dtype=dtype) for task in TASKS})
-
-    def forward(self, rows: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        hidden = self.trunk(rows)
-        targets = {"a": rows[:, :1], "b": rows.sum(1, keepdim=True), "c": rows[:, 1:2] * 3}
-        return {t: ((head(hidden) - targets[t]).float() ** 2).mean().to(rows.dtype) for t, head in self.heads.items()}, hidden
-
-    def update(self, rows: Tensor, tasks: tuple[str, ...] = TASKS, **others: object) -> Update:
-        losses, hidden = self(rows)
-        own = {task: list(head.parameters()) for task, head in self.heads.items()}
-        kept = {task: losses[task] for task in tasks}
-        return Update(kept, list(self.trunk.parameters()), hidden, own=own, **others)  # type: ignore[arg-type]
-
-    def gradients(self) -> dict[str, Tensor]:
-        return {n: torch.zeros_like(p) if p.grad is None else p.grad.clone() for n, p in self.named_parameters()}
-
-
-def make(id: str, at: str = "auto", **values: object) -> _balancer.RuleBalancer:
-    sees_losses = rule_of(id, 2).sees == "losses"
-    return _balancer.make(id, TASKS, values | ({} if sees_losses or id == "excessmtl" else {"at": at}))  # type: ignore[return-value]
-
-
-def rows_of(count: int = 8, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.randn(count, 6, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+from polytask.core import OptionError, Update, registry
+from polytask.testing.weightings import available
 
 
 def plain(net: Net, rows: Tensor, weights: Mapping[str, float]) -> dict[str, Tensor]:
@@ -131,7 +93,7 @@ def test_auto_is_the_representation_where_there_is_one() -> None:
         make("imtlg", "representation").step(Update(net(rows_of())[0], list(net.trunk.parameters()), own={}))
 
 
-@pytest.mark.parametrize("id", IDS)
+@pytest.mark.parametrize("id", available())
 def test_a_task_that_the_batch_lacks_has_no_weight_and_no_gradient(id: str) -> None:
     for at in AT:
         net, balancer = Net(), make(id, at)
@@ -270,29 +232,12 @@ def test_options_are_checked_all_at_once() -> None:
         _balancer.options("mgda", {"att": "parameters", "max_iters": "many"})
 
 
-def _process(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-
-    def mean(tensor: Tensor) -> Tensor:
-        tensor = tensor.clone()
-        torch.distributed.all_reduce(tensor)
-        return tensor / 2
-
-    found = {}
-    for id in ("gls", "imtlg", "pcgrad"):
-        for at in AT if id != "gls" else AT[:1]:
-            for case, tasks in {"all": TASKS, "some": TASKS if rank else ("a", "b")}.items():
-                net, balancer = Net(), make(id, at, **({"seed": 1} if id == "pcgrad" else {}))
-                weights = balancer.step(net.update(rows_of(8)[4 * rank : 4 * rank + 4], tasks, reduce=mean))
-                found[id, at, case] = weights, {name: mean(value) for name, value in net.gradients().items()}
-    torch.save(found, f"{folder}/{rank}.pt")
-    torch.distributed.destroy_process_group()
-
-
 def test_two_processes_find_what_one_finds(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(_process, (str(tmp_path),), nprocs=2)
+    other = torch.multiprocessing.get_context("spawn").Process(target=process, args=(1, str(tmp_path)))
+    other.start()
+    process(0, str(tmp_path))
+    other.join()
+    assert other.exitcode == 0
     one, two = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     for (id, at, case), (weights, gradients) in one.items():
         assert torch.equal(weights, two[id, at, case][0])
@@ -302,3 +247,11 @@ def test_two_processes_find_what_one_finds(tmp_path: Path) -> None:
             torch.testing.assert_close(weights, balancer.step(net.update(rows_of(8))), rtol=1e-3, atol=1e-4)
             for name, value in net.gradients().items():
                 torch.testing.assert_close(gradients[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_every_balancer_states_its_card() -> None:
+    cards = registry.balancers()
+    assert {"equal", "fixed", "uncertainty", "mgda", "pcgrad", "nashmtl", "dbmtl"} <= set(cards)
+    for id, card in cards.items():
+        assert card.kind in ("losses", "gradients")
+        assert card.paper.startswith("https://") or id in ("equal", "fixed")

@@ -4,12 +4,13 @@ import math
 
 import pytest
 import torch
-from _sampling import jacobian, losses_of, rule_of, weigh
+from _net import rule_of
 from torch import Tensor
 from torchjd import scalarization
 from torchjd.aggregation import CRMOGMWeighting, ExcessMTLWeighting, MGDAWeighting
 
 from polytask.core import OptionError, registry
+from polytask.testing.weightings import jacobian, losses_of, weigh
 
 ALL = torch.arange(3)
 

@@ -2,40 +2,11 @@
 
 import pytest
 import torch
-from _sampling import available, jacobian, rule_of, weigh
+from _net import rule_of
 from torchjd import aggregation
 
 from polytask.core import MissingExtra, OptionError, option, registry
-
-IDS = available()
-
-
-@pytest.mark.parametrize(
-    ("id", "reference"),
-    [
-        ("alignedmtl", lambda: aggregation.AlignedMTL()),
-        ("cagrad", lambda: aggregation.CAGrad(0.4)),
-        ("config", lambda: aggregation.ConFIG()),
-        ("dualproj", lambda: aggregation.DualProj()),
-        ("fairgrad", lambda: aggregation.FairGrad(1.0)),
-        ("imtlg", lambda: aggregation.IMTLG()),
-        ("krum", lambda: aggregation.Krum(1)),
-        ("mgda", lambda: aggregation.MGDA()),
-        ("pcd", lambda: aggregation.PCD()),
-        ("trimmedmean", lambda: aggregation.TrimmedMean(1)),
-        ("upgrad", lambda: aggregation.UPGrad()),
-    ],
-)
-def test_directions_are_those_of_torchjd(id, reference) -> None:
-    if id not in IDS:
-        pytest.skip("its solver is not installed")
-    for seed in range(4):
-        jac = jacobian(5, 5, 1.0, seed)
-        rule = rule_of(id, 5)
-        weights = weigh(rule, jac)
-        direction = rule.combine(weights, jac, torch.arange(5)) if rule.sees == "jacobian" else weights @ jac
-        expected = reference()(jac)
-        torch.testing.assert_close(direction, expected, rtol=2e-3, atol=2e-3 * float(expected.abs().max()))
+from polytask.testing.weightings import available, jacobian, weigh
 
 
 @pytest.mark.parametrize(
@@ -55,7 +26,7 @@ def test_states_move_as_those_of_torchjd(id, reference) -> None:
         torch.testing.assert_close(weigh(rule, jac), other(jac @ jac.T), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.skipif("nashmtl" not in IDS, reason="cvxpy is not installed")
+@pytest.mark.skipif("nashmtl" not in available(), reason="cvxpy is not installed")
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_nash_weights_solve_the_equation_of_the_paper(scale: float) -> None:
     """G w = 1 / w (Navon et al. 2022, claim 3.1)."""

@@ -39,6 +39,13 @@ TABLE = [
     ("grade", chunked([*["1", "2", "3"] * 80, "x"]), "category"),
     ("job", chunked(["works in an office", "works at home"] * 30), "category"),
     ("ticket", chunked([f"T{i % 50}" for i in range(60)]), "category"),
+    ("region_code", chunked(list(range(1, 9)) * 30), "category"),
+    ("countryCode", chunked(list(range(8)) * 30), "category"),
+    ("sparse", chunked([0, 9, 26, 37, 41, 44, 55, 61] * 30), "category"),
+    # counts
+    ("num.co", chunked(list(range(8)) * 30), "number"),
+    ("rating", chunked([*range(1, 9), 10, None] * 30), "number"),
+    ("rating", chunked([str(float(i)) for i in range(1, 11)] * 30), "number"),
     # booleans
     ("smokes", chunked([True, False, None]), "boolean"),
     ("smokes", chunked([0, 1, 1]), "boolean"),

@@ -89,7 +89,7 @@ def test_classes_are_compared_by_meaning() -> None:
 
 def test_unseen_class_is_unlabelled_with_a_warning() -> None:
     task = Multiclass(name="y", columns=("ward",)).fit(column(["a", "b", "c"] * 2))
-    with pytest.warns(UserWarning, match=r"column 'ward': 2 rows count as unlabelled.*'z'; first in row 1"):
+    with pytest.warns(UserWarning, match=r"column 'ward': 2 rows count as unlabelled.*\('z' in 2; first in row 1\)"):
         _, labelled = task.encode(column(["a", "z", None, "z"]))
     assert labelled.tolist() == [True, False, False, False]
 
@@ -99,14 +99,28 @@ def test_unseen_class_is_unlabelled_with_a_warning() -> None:
     [
         (Binary, ["a", "a"], "constant: 'a'"),
         (Binary, ["a", "b", "c"] * 2, "3 different values"),
-        (Binary, ["a", "b", "a"], "one training row only: 'b'"),
-        (Multiclass, ["a", "b", "a", "c", "b"], "one training row only: 'c'"),
+        (Binary, ["a", "b", "a"], r"fewer than two of its 2 classes have 2 training rows \('a' in 2, 'b' in 1\)"),
+        (Multiclass, ["a", "b", "c", "c"], r"fewer than two of its 3 classes have 2 training rows \('c' in 2, "),
         (Ordinal, [1, 1, None], "constant: 1"),
     ],
 )
 def test_unusable_columns(kind: type, cells: list, message: str) -> None:
     with pytest.raises(DataError, match=f"column 'y'.*{message}"):
         kind(name="y", columns=("y",)).fit(column(cells))
+
+
+@pytest.mark.parametrize("kind", [Multiclass, Ordinal])
+def test_rare_classes_are_unlabelled_with_one_warning(kind: type) -> None:
+    cells = column(["a", "b", "a", "c", "b", "d", "b", None])
+    task = kind(name="y", columns=("y",)).fit(cells)
+    assert task.classes == ("a", "b")
+    with pytest.warns(UserWarning, match="2 rows count as unlabelled") as said:
+        _, labelled = task.encode(cells)
+    assert len(said) == 1
+    assert str(said[0].message).endswith("have their class ('c' in 1, 'd' in 1; first in row 3)")
+    assert labelled.tolist() == [True, True, True, False, True, False, True, False]
+    assert kind(name="y", columns=("y",), min_rows=1).fit(cells).classes == ("a", "b", "c", "d")
+    assert kind(name="y", columns=("y",), min_rows=2).fit(column([1, 2, 2, 3, 3, 3])).classes == (2, 3)
 
 
 def test_multiclass_loss_and_metrics() -> None:

@@ -1,8 +1,7 @@
 """One task as boosted trees: what is fitted for each kind of task, and how its scores become the task's raw output."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import product
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -19,60 +18,50 @@ Rows: TypeAlias = tuple[Tensor, Tensor, Tensor]
 """Features `(rows, columns)`, targets and `labelled`."""
 _LEAST = 1e-6
 _BINS = 20
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The settings to try, and what bounds each fit."""
-
-    rates: tuple[float, ...]
-    leaves: tuple[int, ...]
-    ridge: float
-    columns: float
-    rounds: int
-    patience: int
-    categories: int
-    seed: int
+_BY_CLASS = ("multiclass", "ordinal")
 
 
 class Booster(nn.Module):
-    """The trees of one task: `(rows, columns)` -> the task's raw output."""
+    """The trees of one task: `(rows, columns)` -> the task's raw output.
+
+    Raises `OptionError` for a kind of task that trees do not know.
+    """
 
     task: Any  # kinds differ in what trees need of them
 
     def __init__(self, task: Task) -> None:
         super().__init__()
         self.task = task
+        if task.kind not in _PROBLEMS:
+            raise OptionError.of(f"task '{task.name}'", f"trees know no task of kind '{task.kind}'", "Leave trees out")
         outputs = task.output_shape[0]
-        if task.kind in ("multilabel", "quantile"):
-            self.forests = nn.ModuleList(Forest() for _ in range(outputs))
-        else:
-            self.forests = nn.ModuleList([Forest(outputs if task.kind in ("multiclass", "ordinal") else 1)])
-        ends = self.task.ends if self.task.kind == "survival" else (0.0,) * _BINS
+        each = [1] * outputs if task.kind in ("multilabel", "quantile") else [outputs if task.kind in _BY_CLASS else 1]
+        self.forests = nn.ModuleList(Forest(count) for count in each)
+        ends = self.task.ends if task.kind == "survival" else (0.0,) * (_BINS if task.kind == "cox" else 0)
         self.register_buffer("ends", torch.tensor(ends, dtype=torch.float64))
 
     ends: Tensor
 
     def forward(self, x: Float[Tensor, "rows columns"]) -> Float[Tensor, "*output"]:
-        if self.task.kind in ("survival", "cox"):
+        kind = self.task.kind
+        if kind in ("survival", "cox"):
             logits = self.forests[0](_repeat(x, len(self.ends))).view(len(x), -1)
             # A Cox task's raw output is a log-hazard: that of the hazard accumulated to the horizon.
-            return logits if self.task.kind == "survival" else softplus(logits).sum(1, keepdim=True).log()
+            return logits if kind == "survival" else softplus(logits).sum(1, keepdim=True).log()
         scores = torch.cat([forest(x) for forest in self.forests], dim=1)
-        if self.task.kind == "ordinal":
-            return _ordinal(scores, self.task.link)
-        if self.task.kind == "multiclass" and scores.shape[1] == 1:
-            return torch.cat([torch.zeros_like(scores), scores], dim=1)
-        return scores - torch.log(torch.tensor(self.task.mean)) if self.task.kind == "count" else scores
+        if kind == "ordinal" and self.task.link == "cumulative":
+            return _cutpoints(scores)
+        return scores - math.log(self.task.mean) if kind == "count" else scores
 
-    def fit(self, grid: Grid, train: Rows, validation: Rows) -> None:
+    def fit(self, settings: Sequence[dict[str, Any]], train: Rows, validation: Rows) -> None:
         """Fit every setting; keep the one with the best primary metric on the validation rows."""
         x, target, labelled = validation
         if self.task.kind == "cox":
             self._choose_ends(train)
         best: tuple[float, dict[str, Tensor]] | None = None
-        for rate, leaves in product(grid.rates, grid.leaves):
-            self._fit(grid, rate, leaves, train, validation)
+        for setting in settings:
+            for number, forest in enumerate(self.forests):
+                self._grow(forest, number, setting, train, validation)
             prediction = self.task.predict(self(x[labelled]))
             scores = self.task.evaluate(prediction, target[labelled]) if bool(labelled.any()) else {}
             score = self.task.direction * scores.get(self.task.primary, 0.0)
@@ -86,25 +75,22 @@ class Booster(nn.Module):
         times = train[1][train[2] & (train[1][:, 1] > 0)][:, 0].double()
         self.ends.copy_(times.quantile(torch.linspace(0, 1, _BINS + 1, dtype=torch.float64)[1:]))
 
-    def _fit(self, grid: Grid, rate: float, leaves: int, train: Rows, validation: Rows) -> None:
-        kind = self.task.kind
-        settings = {
-            "learning_rate": rate, "max_leaf_nodes": leaves, "l2_regularization": grid.ridge, "max_features": grid.columns,
-            "max_iter": grid.rounds, "n_iter_no_change": grid.patience, "early_stopping": True, "random_state": grid.seed,
-        }  # fmt: skip
-        problems = _PROBLEMS.get(kind)
-        if problems is None:
-            raise OptionError.of(f"task '{self.task.name}'", f"trees know no task of kind '{kind}'", "Leave trees out")
-        for number, forest in enumerate(self.forests):
-            assert isinstance(forest, Forest)
-            task = self._clock() if kind == "cox" else self.task
-            make, view = problems(task, number)
-            a, b = view(*train), view(*validation)
-            model = make(settings | {"categorical_features": list(range(grid.categories))})
-            keep = torch.isin(b[1], a[1]) if isinstance(model, HistGradientBoostingClassifier) else torch.ones_like(b[1]) > 0
-            held = (b[0][keep], b[1][keep]) if bool(keep.any()) else a
-            model.fit(a[0].numpy(), a[1].numpy(), X_val=held[0].numpy(), y_val=held[1].numpy())
-            forest.grow(model, int(model.validation_score_.argmax()))
+    def _grow(self, forest: Any, number: int, setting: dict[str, Any], train: Rows, validation: Rows) -> None:
+        """Fit the forest of output `number`, stopped early by the validation rows (without any, by the training rows)."""
+        make, view = _PROBLEMS[self.task.kind](self._clock() if self.task.kind == "cox" else self.task, number)
+        (x, y), (held, held_y) = view(*train), view(*validation)
+        model = make(setting)
+        if isinstance(model, HistGradientBoostingClassifier):
+            classes = y.unique()
+            if len(classes) == 1:
+                forest.always(int(classes[0]))
+                return
+            known = torch.isin(held_y, classes)
+            held, held_y = held[known], held_y[known]
+        if not len(held_y):
+            held, held_y = x, y
+        model.fit(x.numpy(), y.numpy(), X_val=held.numpy(), y_val=held_y.numpy())
+        forest.grow(model, int(model.validation_score_.argmax()))
 
     def _clock(self) -> Any:
         """A survival task with this task's intervals."""
@@ -171,12 +157,8 @@ def _repeat(x: Float[Tensor, "rows columns"], intervals: int) -> Float[Tensor, "
     return torch.cat([x.repeat_interleave(intervals, 0), number[:, None]], dim=1)
 
 
-def _ordinal(scores: Float[Tensor, "rows classes"], link: str) -> Float[Tensor, "rows classes"]:
-    """Class scores as the raw output of an ordinal task: as they are for `softmax`, as cutpoints for `cumulative`."""
-    if scores.shape[1] == 1:
-        scores = torch.cat([torch.zeros_like(scores), scores], dim=1)
-    if link == "softmax":
-        return scores
+def _cutpoints(scores: Float[Tensor, "rows classes"]) -> Float[Tensor, "rows classes"]:
+    """The raw output of a cumulative ordinal task whose probabilities are the softmax of `scores`."""
     above = scores.softmax(1).double().flip(1).cumsum(1).flip(1)[:, 1:].clamp(_LEAST, 1 - _LEAST)
     cuts = -above.logit()
     gaps = cuts.diff(dim=1).clamp(min=_LEAST)

@@ -11,8 +11,12 @@ from torch import Tensor, nn
 
 from polytask.core import RunError
 
-_FIELDS = tuple(PREDICTOR_RECORD_DTYPE.names)
-_WIDE = {np.dtype("float32"): torch.float64, np.dtype("float64"): torch.float64}
+_INNER = ("feature_idx", "num_threshold", "missing_go_to_left", "left", "right", "is_categorical", "bitset_idx")
+_WALKED = ("value", "is_leaf", *_INNER)
+"""What a prediction reads of a node."""
+_WORDS = 8  # of 32 bits: a set of categories
+_NEVER = -14.0
+"""The score of a class that training rows lack: about one in a million."""
 
 
 class Forest(nn.Module):
@@ -33,8 +37,10 @@ class Forest(nn.Module):
     def __init__(self, outputs: int = 1) -> None:
         super().__init__()
         self.register_buffer("baseline", torch.zeros(outputs, dtype=torch.float64))
-        for name in (*_FIELDS, "sizes", "output", "sets", "members", "known", "numbers"):
+        for name in (*_WALKED, "sizes", "output", "sets", "numbers"):
             self.register_buffer(name, torch.zeros(0, dtype=torch.int64))
+        for name in ("members", "known"):
+            self.register_buffer(name, torch.zeros(0, _WORDS, dtype=torch.int64))
         self._trees: list[TreePredictor] = []
 
     def forward(self, x: Float[Tensor, "rows features"]) -> Float[Tensor, "rows outputs"]:
@@ -46,50 +52,59 @@ class Forest(nn.Module):
             total[:, output] += tree.predict(rows, known, numbers, 1)
         return torch.from_numpy(total).float().to(x.device)
 
-    def grow(self, model: Any, rounds: int) -> "Forest":
-        """Take over the first `rounds` iterations of a fitted model."""
+    def always(self, label: int) -> None:
+        """Stay without trees: whatever the row, the answer is the only class that training rows have."""
+        self.baseline.fill_(_NEVER)
+        if len(self.baseline) > 1:
+            self.baseline[label] = 0.0
+        elif label:
+            self.baseline.neg_()
+
+    def grow(self, model: Any, rounds: int) -> None:
+        """Take over the first `rounds` iterations of a fitted model; a classifier's classes are the numbers of outputs."""
         iterations = model._predictors[:rounds]
         trees: list[TreePredictor] = [tree for iteration in iterations for tree in iteration]
-        baseline = np.ravel(model._baseline_prediction)
-        nodes = np.concatenate([tree.nodes for tree in trees]) if trees else np.zeros(0, PREDICTOR_RECORD_DTYPE)
+        raw = np.ravel(model._baseline_prediction)
+        places, baseline = np.arange(len(raw)), raw
+        if len(self.baseline) > 1:
+            places = model.classes_[-len(raw) :]  # of two classes, scikit-learn scores the second
+            baseline = np.full(len(self.baseline), _NEVER)
+            baseline[model.classes_] = 0.0
+            baseline[places] = raw
+        nodes = np.concatenate([np.zeros(0, PREDICTOR_RECORD_DTYPE), *(tree.nodes for tree in trees)])
         known, numbers = model._bin_mapper.make_known_categories_bitsets()
-        sets = [np.asarray(tree.raw_left_cat_bitsets).reshape(-1, 8) for tree in trees]
-        found = {name: nodes[name] for name in _FIELDS} | {
-            "baseline": baseline,
-            "sizes": np.array([len(tree.nodes) for tree in trees], dtype=np.int64),
-            "output": np.tile(np.arange(len(baseline)), len(iterations)),
-            "sets": np.array([len(part) for part in sets], dtype=np.int64),
-            "members": np.concatenate(sets) if sets else np.zeros((0, 8)),
-            "known": np.asarray(known).reshape(-1, 8),
-            "numbers": np.asarray(numbers),
-        }
+        sets = [np.asarray(tree.raw_left_cat_bitsets).reshape(-1, _WORDS) for tree in trees]
+        self._keep(
+            {name: nodes[name] for name in _WALKED}
+            | {
+                "baseline": baseline,
+                "sizes": np.array([len(tree.nodes) for tree in trees], dtype=np.int64),
+                "output": np.tile(places, len(iterations)),
+                "sets": np.array([len(part) for part in sets], dtype=np.int64),
+                "members": np.concatenate([np.zeros((0, _WORDS), np.int64), *sets]),
+                "known": np.asarray(known).reshape(-1, _WORDS),
+                "numbers": np.asarray(numbers),
+            }
+        )
+
+    def _keep(self, found: dict[str, Any]) -> None:
         for name, values in found.items():
-            dtype = _WIDE.get(values.dtype, torch.int64)
-            setattr(self, name, torch.from_numpy(np.ascontiguousarray(values).astype(str(dtype).removeprefix("torch."))))
+            setattr(self, name, torch.from_numpy(values.astype(np.float64 if values.dtype.kind == "f" else np.int64)))
         self._trees = []
-        return self
 
     def _rebuild(self, features: int) -> list[TreePredictor]:
         """scikit-learn's trees from the buffers. Raises `RunError` on numbers that no fitted model has."""
-        nodes: Any = np.zeros(int(self.sizes.sum()), PREDICTOR_RECORD_DTYPE)
-        for name in _FIELDS:
-            nodes[name] = getattr(self, name).cpu().numpy()
-        members = self.members.cpu().numpy().astype(np.uint32).reshape(-1, 8)
-        trees, first, set_first = [], 0, 0
-        for size, count in zip(self.sizes.tolist(), self.sets.tolist(), strict=True):
-            own, sets = nodes[first : first + size], members[set_first : set_first + count]
-            inner, above = own[own["is_leaf"] == 0], np.flatnonzero(own["is_leaf"] == 0)
-            if not (
-                len(own) == size > 0
-                and np.all((inner["left"] < size) & (inner["right"] < size))
-                and np.all((inner["left"] > above) & (inner["right"] > above))
-                and np.all((inner["feature_idx"] >= 0) & (inner["feature_idx"] < features))
-                and np.all(inner["bitset_idx"][inner["is_categorical"] == 1] < count)
-            ):
-                raise RunError.of("model.safetensors", "holds trees that cannot be walked", "It was damaged: train again")
-            trees.append(TreePredictor(own.copy(), sets.copy(), sets.copy()))
-            first, set_first = first + size, set_first + count
-        return trees
+        saved: dict[str, Any] = {name: buffer.cpu().numpy() for name, buffer in self.named_buffers()}
+        if not (_fits(saved) and _walkable(saved, features)):
+            raise RunError.of("model.safetensors", "holds trees that cannot be walked", "It was damaged: train again")
+        nodes: Any = np.zeros(len(saved["value"]), PREDICTOR_RECORD_DTYPE)
+        for name in _WALKED:
+            nodes[name] = saved[name]
+        ends, set_ends = saved["sizes"].cumsum(), saved["sets"].cumsum()
+        members = saved["members"].astype(np.uint32)
+        parts = zip(saved["sizes"], ends, saved["sets"], set_ends, strict=True)
+        each = [(nodes[end - size : end], members[set_end - count : set_end]) for size, end, count, set_end in parts]
+        return [TreePredictor(own, sets, sets) for own, sets in each]
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         """Take the sizes of the saved trees over: an untrained forest does not know them."""
@@ -99,3 +114,37 @@ class Forest(nn.Module):
                 setattr(self, name, torch.empty_like(saved, device=buffer.device))
         self._trees = []
         super()._load_from_state_dict(state_dict, prefix, *args)  # type: ignore[no-untyped-call]
+
+
+def _fits(saved: dict[str, Any]) -> bool:
+    """Whether the buffers have the lengths that they give each other."""
+    sizes, sets = saved["sizes"], saved["sets"]
+    return bool(
+        sizes.shape == sets.shape == saved["output"].shape
+        and np.all(sizes > 0)
+        and np.all(sets >= 0)
+        and all(saved[name].shape == (sizes.sum(),) for name in _WALKED)
+        and saved["members"].shape == (sets.sum(), _WORDS)
+        and saved["known"].shape[1:] == (_WORDS,)
+        and saved["baseline"].ndim == 1
+        and np.all((saved["output"] >= 0) & (saved["output"] < len(saved["baseline"])))
+    )
+
+
+def _walkable(saved: dict[str, Any], features: int) -> bool:
+    """Whether every inner node leads to later nodes of its own tree, and reads a feature and a set that there are."""
+    sizes = saved["sizes"]
+    size, sets = np.repeat(sizes, sizes), np.repeat(saved["sets"], sizes)
+    place = np.arange(len(size)) - np.repeat(sizes.cumsum() - sizes, sizes)
+    inner = saved["is_leaf"] == 0
+    place, size, sets = place[inner], size[inner], sets[inner]
+    feature, _, _, left, right, is_category, set_number = (saved[name][inner] for name in _INNER)
+    if not np.all((place < left) & (left < size) & (place < right) & (right < size) & (feature >= 0) & (feature < features)):
+        return False
+    categories = feature[is_category != 0]
+    number, set_number, sets = saved["numbers"], set_number[is_category != 0], sets[is_category != 0]
+    return bool(
+        np.all(categories < len(number))
+        and np.all((number[categories] >= 0) & (number[categories] < len(saved["known"])))
+        and np.all((set_number >= 0) & (set_number < sets))
+    )

@@ -10,8 +10,9 @@ card = {
     },
 }
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 
 import torch
@@ -67,7 +68,7 @@ class Linear(System):
     def forward(self, batch: Batch, tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
         return self._outputs(self._columns(self.features(batch)), self.tasks if tasks is None else tasks)
 
-    def _outputs(self, x: Float[Tensor, "rows columns"], tasks: Sequence[str] | Mapping[str, Task]) -> dict[str, Tensor]:
+    def _outputs(self, x: Float[Tensor, "rows columns"], tasks: Iterable[str]) -> dict[str, Tensor]:
         return {name: self.layers[name](x).unflatten(-1, self.tasks[name].output_shape) for name in tasks}
 
     def _columns(self, raw: Float[Tensor, "rows raw"]) -> Float[Tensor, "rows columns"]:
@@ -97,16 +98,16 @@ class Linear(System):
 
     def _solve_task(self, name: str, x: Tensor, train: Batch, held: Tensor, validation: Batch) -> None:
         layer = self.layers[name]
-        best: tuple[float, dict[str, Tensor]] = (float("inf"), {})
         assert isinstance(layer, nn.Linear)
+
+        def loss(x: Tensor, batch: Batch, penalty: float = 0.0) -> Tensor:
+            plain = self.task_losses(self._outputs(x, [name]), batch)[name]
+            return plain + penalty * layer.weight.square().sum()
+
+        found: list[tuple[float, dict[str, Tensor]]] = []
         for penalty in sorted(self.options.penalties, reverse=True):
-
-            def loss(x: Tensor, batch: Batch) -> Tensor:
-                return self.task_losses(self._outputs(x, [name]), batch)[name]
-
-            minimise(list(layer.parameters()), lambda: loss(x, train) + penalty * layer.weight.square().sum())  # noqa: B023
+            minimise(list(layer.parameters()), partial(loss, x, train, penalty))
             with torch.no_grad():
-                score = float(loss(held, validation)) if name in validation.tasks else 0.0
-            if score < best[0]:
-                best = score, {key: value.clone() for key, value in layer.state_dict().items()}
-        layer.load_state_dict(best[1])
+                score = float(loss(held, validation))
+            found.append((score, {key: value.clone() for key, value in layer.state_dict().items()}))
+        layer.load_state_dict(min(found, key=lambda each: each[0])[1])

@@ -14,6 +14,8 @@ card = {
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -21,7 +23,7 @@ from torch import Tensor
 
 from polytask.core import Batch, PerTask, Schema, Solve, Stage, System, Task, opt
 
-from ._boosting import Booster, Grid
+from ._boosting import Booster
 from ._features import Features
 
 _MOST_CODES = 254  # scikit-learn bins categories as bytes
@@ -90,12 +92,20 @@ class Trees(System):
             found = found[found <= _MOST_CODES]
             self.codes[place, found] = torch.arange(len(found), dtype=torch.float32)
         x, held = self._matrix(train), self._matrix(validation)
-        o = self.options
-        grid = Grid(o.rates, o.leaves, o.ridge, o.columns, o.rounds, o.patience, len(self.codes), seed)
+        settings = self._settings(seed)
         for name in train.tasks:
             booster = self.boosters[name]
             assert isinstance(booster, Booster)
-            booster.fit(grid, (x, *_labels(train, name)), (held, *_labels(validation, name)))
+            booster.fit(settings, (x, *_labels(train, name)), (held, *_labels(validation, name)))
+
+    def _settings(self, seed: int) -> list[dict[str, Any]]:
+        """What is tried, in scikit-learn's names."""
+        o = self.options
+        same = {
+            "l2_regularization": o.ridge, "max_features": o.columns, "max_iter": o.rounds, "n_iter_no_change": o.patience,
+            "early_stopping": True, "random_state": seed, "categorical_features": list(range(len(self.codes))),
+        }  # fmt: skip
+        return [{"learning_rate": rate, "max_leaf_nodes": leaves} | same for rate, leaves in product(o.rates, o.leaves)]
 
 
 def _labels(batch: Batch, name: str) -> tuple[Tensor, Tensor]:

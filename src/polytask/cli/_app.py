@@ -15,7 +15,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-Data = Annotated[str, typer.Argument(help="CSV, Parquet, Arrow or JSONL; @NAME of a shipped data set; or a polytask.yaml")]
+_FILE = "CSV, Parquet, Arrow or JSONL; @NAME of a shipped data set (see: polytask data)"
+Data = Annotated[str, typer.Argument(help=_FILE)]
+Source = Annotated[str, typer.Argument(help=f"{_FILE}; or a polytask.yaml")]
 Tasks = Annotated[
     str | None,
     typer.Option(
@@ -39,7 +41,10 @@ def demo(
     seeds: Annotated[int, typer.Option(help="Splits to repeat the comparison on", min=1)] = 2,
     jobs: Annotated[int | None, typer.Option(help="Processes at once (default: one a core)")] = None,
 ) -> None:
-    """The main job on 9,105 real patients: compare ways of sharing, ship one model, predict. About two minutes."""
+    """The main job on 9,105 real patients: compare ways of sharing, ship one model, predict. About two minutes.
+
+    Example:  polytask demo --seeds 1
+    """
     from . import _demo
 
     _demo.demo(out, seeds, jobs)
@@ -51,7 +56,10 @@ def init(
     tasks: Tasks = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write")] = Path("polytask.yaml"),
 ) -> None:
-    """Infer the schema of a file and write polytask.yaml with every choice visible and commented."""
+    """Infer the schema of a file and write polytask.yaml with every choice visible and commented.
+
+    Example:  polytask init my.csv --tasks died,days
+    """
     from . import _init
 
     _init.init(data, tasks, out)
@@ -59,7 +67,7 @@ def init(
 
 @app.command()
 def fit(
-    data: Annotated[str | None, typer.Argument(help="A data file, @NAME of a shipped data set, or a polytask.yaml")] = None,
+    data: Annotated[str | None, typer.Argument(help=f"{_FILE}; or a polytask.yaml")] = None,
     tasks: Tasks = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Run folder to write (default: runs/<system>-<number>)")
@@ -77,20 +85,24 @@ def fit(
     precision: Annotated[str | None, typer.Option(help="Number format, such as bf16-mixed (Lightning Fabric)")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with a run that was stopped, to the same numbers")] = None,
 ) -> None:
-    """Train one model for all tasks and write a run folder."""
+    """Train one model for all tasks and write a run folder.
+
+    Example:  polytask fit my.csv --tasks died,days --ignore id
+
+    Example:  polytask fit polytask.yaml --system mmoe --set width=128 --set training.lr=1e-3
+    """
     from . import _train
 
     flags = {"seed": seed, "epochs": epochs, "devices": devices, "strategy": strategy, "precision": precision}
     if resume is not None:
         _train.resume(resume)
     else:
-        settings = _train.settings(set, ignore, group, time, flags)
-        _train.fit(data, tasks, out, system, balancer, settings)
+        _train.fit(data, tasks, out, _train.settings(set, ignore, group, time, flags, system, balancer))
 
 
 @app.command()
 def compare(
-    data: Data,
+    data: Source,
     tasks: Tasks = None,
     systems: Annotated[
         str, typer.Option(help="Systems and baselines: a,b,c, or your own file.py")
@@ -107,7 +119,10 @@ def compare(
     epochs: Annotated[int | None, typer.Option(help="Most passes over the training rows")] = None,
     jobs: Annotated[int | None, typer.Option(help="Processes at once (default: one a core)")] = None,
 ) -> None:
-    """Train systems and baselines under one protocol and say which one to ship; the winner is in OUT/best."""
+    """Train systems and baselines under one protocol and say which one to ship; the winner is in OUT/best.
+
+    Example:  polytask compare my.csv --tasks died,days --systems hard_sharing,mmoe,trees --balancers equal,famo
+    """
     from . import _train
 
     _train.compare(
@@ -120,7 +135,10 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="A run folder")],
     data: Annotated[str, typer.Argument(help="Labelled data of the same columns")],
 ) -> None:
-    """Score a trained model on labelled data."""
+    """Score a trained model on labelled data.
+
+    Example:  polytask evaluate runs/compare/best new.csv
+    """
     from . import _use
 
     _use.evaluate(run, data)
@@ -134,7 +152,10 @@ def predict(
         Path | None, typer.Option("--out", "-o", help="File to write: .parquet, .csv, .jsonl (default: print a few)")
     ] = None,
 ) -> None:
-    """Predict every task for every row."""
+    """Predict every task for every row.
+
+    Example:  polytask predict runs/compare/best new.csv --out predictions.csv
+    """
     from . import _use
 
     _use.predict(run, data, out)
@@ -142,7 +163,10 @@ def predict(
 
 @app.command()
 def systems(field: Annotated[str | None, typer.Option(help="Only systems of this field")] = None) -> None:
-    """List the systems and baselines."""
+    """List the systems and baselines.
+
+    Example:  polytask systems --field tables
+    """
     from . import _explore
 
     _explore.systems(field)
@@ -150,15 +174,32 @@ def systems(field: Annotated[str | None, typer.Option(help="Only systems of this
 
 @app.command()
 def balancers() -> None:
-    """List the balancers."""
+    """List the balancers.
+
+    Example:  polytask balancers
+    """
     from . import _explore
 
     _explore.balancers()
 
 
 @app.command()
-def show(id: Annotated[str, typer.Argument(help="A system, baseline or balancer, or your own file.py")]) -> None:
-    """What a system or balancer is, and its options with their defaults and where these come from."""
+def data() -> None:
+    """List the data sets that come with polytask, to try things on.
+
+    Example:  polytask data
+    """
+    from . import _explore
+
+    _explore.data()
+
+
+@app.command()
+def show(id: Annotated[str, typer.Argument(help="A system, baseline or balancer, your own file.py, or @DATA")]) -> None:
+    """What a system, a balancer or a shipped data set is; options with their defaults and where these come from.
+
+    Example:  polytask show mmoe
+    """
     from . import _explore
 
     _explore.show(id)
@@ -166,7 +207,10 @@ def show(id: Annotated[str, typer.Argument(help="A system, baseline or balancer,
 
 @app.command()
 def check(file: Annotated[str, typer.Argument(help="A system's id, or your own file.py")]) -> None:
-    """Run the conformance suite on a system: yours, or one of polytask's."""
+    """Run the conformance suite on a system: yours, or one of polytask's.
+
+    Example:  polytask check my_system.py
+    """
     from . import _explore
 
     _explore.check(file)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rich.text import Text
 
 from polytask.data import real
 from polytask.engine import _files
@@ -19,9 +20,9 @@ def demo(out: Path, seeds: int, jobs: int | None) -> None:
     """Compare, ship, predict: each step is a command that works the same on the user's own file."""
     about = real.get("support2").about
     tables.show(
-        f"[bold]{about['title']}[/bold]: {about['rows']:,} rows. {about['origin']}.",
+        Text(about["title"], style="bold"), f"{about['rows']:,} rows. {about['origin']}.",
         "To predict with one model: death in hospital, disability after two months, days in hospital, and survival.",
-        "", f"[dim]$ polytask compare @support2 --systems {SYSTEMS} --seeds {seeds} --out {out}[/dim]",
+        "", Text(f"$ polytask compare @support2 --systems {SYSTEMS} --seeds {seeds} --out {out}", style="dim"),
     )  # fmt: skip
     values = _train.settings(None, None, None, None, {})
     _train.compare("@support2", None, SYSTEMS, "equal", seeds, out, None, values, jobs)
@@ -32,6 +33,6 @@ def demo(out: Path, seeds: int, jobs: int | None) -> None:
     rows: pa.Table = table.drop_columns([name for name in table.column_names if name in labels]).slice(0, 100)
     _files.write(new, lambda path: pq.write_table(rows, path))
     predictions = out / "predictions.parquet"
-    tables.show("", f"[dim]$ polytask predict {out / 'best'} {new} --out {predictions}[/dim]")
+    tables.show("", Text(f"$ polytask predict {out / 'best'} {new} --out {predictions}", style="dim"))
     _use.predict(out / "best", str(new), predictions)
     _use.predict(out / "best", str(new), None)

@@ -5,6 +5,7 @@ import sys
 from polytask.core import OptionError, registry
 from polytask.core.errors import nearest
 from polytask.core.option import options_of
+from polytask.data import real
 from polytask.report import tables
 
 
@@ -24,8 +25,21 @@ def balancers() -> None:
     tables.show(tables.cards(registry.balancers(), "Balancers"))
 
 
+def data() -> None:
+    """A line each."""
+    found = {name: real.get(name) for name in real.names()}
+    rows = [
+        [f"@{name}", f"{item.about['rows']:,}", str(len(item.tasks)), item.about["title"], item.about["origin"]]
+        for name, item in found.items()
+    ]
+    tables.show(tables.plain("Data sets", ["name", "rows", "tasks", "title", "origin"], rows))
+
+
 def show(id: str) -> None:
-    """A card and its options."""
+    """A card and its options; of a data set, its tasks."""
+    if id.startswith("@"):
+        tables.show(tables.data_set(id, real.get(id[1:])))
+        return
     if id in registry.balancers():
         tables.show(tables.card(registry.balancers()[id], options_of(registry.weighting(id).Options)))
         return

@@ -1,5 +1,6 @@
 """`init`: write polytask.yaml with every choice visible and commented."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,14 @@ def init(data: str, tasks: str | None, out: Path) -> None:
     declared = _train.declarations(tasks) or _train.shipped_tasks(data)
     shipped = _train.shipped(data)
     split = SplitOptions(**shipped.get("split", {}))
-    parts = [f"# polytask fit {out}\npolytask: {VERSION}\ndata: {_yaml(data)}\n"]
+    file = data if data.startswith("@") else os.path.relpath(data, out.parent)
+    parts = [f"# polytask fit {out}\npolytask: {VERSION}\ndata: {_yaml(file)}\n"]
     if declared:
         source = [(data, None)]
         prepared = prepare.prepare(source, declared, shipped.get("inputs", {}), shipped.get("ignore", ()), split)
         inputs, kinds, notes = prepared.schema.inputs, prepared.schema.tasks, prepared.notes
         parts.append("# What to predict: kind, columns and the options of the kind.\n" + _block("tasks", kinds))
-        tables.show(tables.notes(notes, prepared.leaks))
+        tables.show(*tables.notes(notes, prepared.leaks))
     else:
         inputs, kinds = {}, {}
         parts.append(_candidates(table))

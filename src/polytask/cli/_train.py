@@ -1,15 +1,21 @@
 """`fit` and `compare`."""
 
-from collections.abc import Mapping, Sequence
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -29,8 +35,9 @@ Settings = dict[str, Any]
 
 
 def settings(
-    given: Sequence[str] | None, ignore: str | None, group: str | None, time: str | None, training: Mapping[str, Any]
-) -> Settings:
+    given: Sequence[str] | None, ignore: str | None, group: str | None, time: str | None, training: Mapping[str, Any],
+    system: str | None = None, balancer: str | None = None,
+) -> Settings:  # fmt: skip
     """The configuration that flags and `--set` stand for; a bare key of `--set` is an option of the system."""
     values: Settings = {"training": {key: value for key, value in training.items() if value is not None}}
     seed = values["training"].get("seed")
@@ -44,6 +51,9 @@ def settings(
     for key, value in parse_settings(given or []).items():
         over = {key: value} if key in KEYS else {"system": {key: value}}
         values = fitting.merge(values, over)
+    for key, name in (("system", system), ("balancer", balancer)):
+        if name is not None:
+            values[key] = (values[key] if isinstance(values.get(key), dict) else {}) | {"name": name}
     return values
 
 
@@ -65,10 +75,26 @@ def from_file(data: str | None, tasks: str | None, values: Settings) -> tuple[An
         raise OptionError.of("data", "none given", "polytask fit DATA --tasks a,b   or   polytask fit polytask.yaml")
     declared = declarations(tasks)
     if not data.endswith((".yaml", ".yml")):
-        return data, declared or shipped_tasks(data), fitting.merge(shipped(data), values)
-    read = read_yaml(Path(data))
-    own = declared if declared is not None else read.pop("tasks", {})
-    return read.pop("data"), own, fitting.merge({k: v for k, v in read.items() if k not in ("tasks", "data")}, values)
+        return data, declared or shipped_tasks(data), _over(shipped(data), values)
+    read = {key: value for key, value in read_yaml(Path(data)).items() if value is not None}
+    source, own = read.pop("data"), read.pop("tasks", {})
+    return source, own if declared is None else declared, _over(read, values)
+
+
+def _over(base: Settings, values: Settings) -> Settings:
+    """`values` over `base`: columns to ignore add up, and another system or balancer leaves the options of the first."""
+    merged = fitting.merge(base, values)
+    if values.get("ignore") and isinstance(base.get("ignore"), list):
+        merged["ignore"] = list(dict.fromkeys([*base["ignore"], *values["ignore"]]))
+    for key in ("system", "balancer"):
+        new = _name(values.get(key))
+        if new and new != _name(base.get(key)):
+            merged[key] = values[key]
+    return merged
+
+
+def _name(value: Any) -> str | None:
+    return value.get("name") if isinstance(value, Mapping) else value
 
 
 def shipped(data: str) -> Settings:
@@ -90,33 +116,42 @@ def shipped_tasks(data: str) -> dict[str, Any]:
     return dict(real.get(data[1:]).tasks)
 
 
-def bar() -> Progress:
-    """A progress bar with the time that is left; it leaves no trace where the output is no terminal."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True))
+def bar(*more: ProgressColumn) -> Progress:
+    """A progress bar; nothing where the standard error is no terminal."""
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, TimeElapsedColumn(), *more, console=console, disable=not console.is_terminal)
 
 
-def fit(
-    data: str | None, tasks: str | None, out: Path | None, system: str | None, balancer: str | None, values: Settings
-) -> None:
+@contextmanager
+def stoppable(how: str) -> Iterator[None]:
+    """Ctrl-C ends the command with exit code 130 and a sentence on how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"stopped. {how}", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+def fit(data: str | None, tasks: str | None, out: Path | None, values: Settings) -> None:
     """Train and show what came of it."""
     source, declared, values = from_file(data, tasks, values)
-    for key, name in (("system", system), ("balancer", balancer)):
-        if name is not None:
-            values[key] = fitting.merge({"name": name}, _options(values.get(key)))
-    values["data"] = source if isinstance(source, list) else [{"file": source}]
-    config = Config.from_dict(fitting.merge({"tasks": declared}, values))
+    config = Config.from_dict(values | {"data": source, "tasks": declared})
     folder = out or _free(Path("runs"), Path(config.system).stem)
     prepared = fitting.prepare_for(config)
-    tables.show(tables.notes(prepared.notes, prepared.leaks))
-    with bar() as progress:
-        run = fitting.train(config, prepared, folder, report=_reporter(progress))
-    _finish(run)
+    first = "LOCAL_RANK" not in os.environ  # of several processes, the one that a person started
+    if first:
+        tables.show(*tables.notes(prepared.notes, prepared.leaks))
+    with stoppable(f"Go on with: polytask fit --resume {folder}"), Watch(first) as watch:
+        run = fitting.train(config, prepared, folder, report=watch.report)
+    if first:
+        _finish(run)
 
 
 def resume(folder: Path) -> None:
-    with bar() as progress:
-        run = fitting.resume(folder, _reporter(progress))
+    """Go on with a run."""
+    with stoppable(f"Go on with: polytask fit --resume {folder}"), Watch() as watch:
+        run = fitting.resume(folder, watch.report)
     _finish(run)
 
 
@@ -128,18 +163,19 @@ def compare(
     source, declared, values = from_file(data, tasks, values)
     options: dict[str, dict[str, Any]] = {}
     for key, value in parse_settings(given or []).items():
-        if key in KEYS:
+        if key in KEYS and key not in ("system", "balancer"):
             values = fitting.merge(values, {key: value})
         elif isinstance(value, dict):
             options[key] = value
         else:
             raise OptionError.of(f"--set {key}", "names no system", f"Write SYSTEM.{key}=..., for example mmoe.{key}={value}")
     values = {key: value for key, value in values.items() if key not in ("system", "balancer")}
-    with bar() as progress:
-        line = progress.add_task("comparing", total=None)
+    how = "The same command goes on from here: what is trained is not trained again"
+    with stoppable(how), bar(TimeRemainingColumn()) as progress:
+        line = progress.add_task("reading", total=None)
 
-        def done(finished: int, total: int, name: str) -> None:
-            progress.update(line, completed=finished, total=total, description=name)
+        def done(finished: int, total: int, running: Sequence[str]) -> None:
+            progress.update(line, completed=finished, total=total, description="; ".join(running) or "comparing")
 
         found = comparing.compare(
             source, declared, systems=names(systems), balancers=names(balancers), seeds=seeds,
@@ -149,23 +185,37 @@ def compare(
     return found
 
 
-def _options(value: Any) -> Settings:
-    return dict(value) if isinstance(value, Mapping) else {}
-
-
 def _free(parent: Path, stem: str) -> Path:
     return next(path for n in range(1, 10**6) if not (path := parent / f"{stem}-{n}").exists())
 
 
-def _reporter(progress: Progress) -> Any:
-    lines: dict[int, Any] = {}
+class Watch:
+    """The progress of a run: a bar a stage, with its best score so far; full when the stage has ended, however early."""
 
-    def report(at: Training, stage: Fit, epochs: int) -> None:
-        if at.stage not in lines:
-            lines[at.stage] = progress.add_task(stage.name, total=epochs)
-        progress.update(lines[at.stage], completed=at.epoch, description=f"{stage.name}: best score {at.best:.4f}")
+    def __init__(self, visible: bool = True) -> None:
+        self._bar = bar()
+        self._bar.disable |= not visible
+        self._lines: dict[int, TaskID] = {}
 
-    return report
+    def __enter__(self) -> "Watch":
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
+        if kind is None:
+            self._fill()
+        self._bar.stop()
+
+    def report(self, at: Training, stage: Fit, epochs: int) -> None:
+        """Called by the loop after each epoch."""
+        if at.stage not in self._lines:
+            self._fill()
+            self._lines[at.stage] = self._bar.add_task(stage.name, total=epochs)
+        self._bar.update(self._lines[at.stage], completed=at.epoch, description=f"{stage.name}: best score {at.best:.4f}")
+
+    def _fill(self) -> None:
+        for task in self._bar.tasks:
+            self._bar.update(task.id, total=task.completed)
 
 
 def _finish(run: Run) -> None:

@@ -1,21 +1,38 @@
 """Errors that name the place, the value found and the fix; every fault of a call is reported at once."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong: where (file, column, row, option), what was found, and how to mend it."""
+    """One thing that is wrong: where (file, column, row, option), what was found, and how to mend it.
+
+    cells: rows and the values found there; the first `SHOWN` are shown.
+    """
+
+    SHOWN: ClassVar[int] = 5
 
     where: str
     problem: str
     fix: str = ""
+    cells: tuple[tuple[int, Any], ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.problem}" + (f". {self.fix}" if self.fix else "")
+        return f"{self.where}: {self.problem}{self._shown()}" + (f". {self.fix}" if self.fix else "")
+
+    def _shown(self) -> str:
+        if not self.cells:
+            return ""
+        shown = ", ".join(f"row {row}: {value!r}" for row, value in self.cells[: self.SHOWN])
+        return f" ({shown}, ...)" if len(self.cells) > self.SHOWN else f" ({shown})"
+
+    def numbered(self, rows: Sequence[int]) -> "Fault":
+        """The same fault, its rows called by their numbers in `rows`."""
+        return replace(self, cells=tuple((int(rows[row]), value) for row, value in self.cells))
 
 
 class PolytaskError(Exception):
@@ -69,6 +86,17 @@ class Faults:
     def unknown(self, where: str, name: str, choices: Iterable[str]) -> None:
         """A name that is not among `choices`; the nearest one is proposed."""
         self.add(where, f"unknown name '{name}'", nearest(name, choices))
+
+    @contextmanager
+    def gather(self, rows: Sequence[int] | None = None) -> Iterator[None]:
+        """Add the faults of an error that ends the block, and go on behind it.
+
+        rows: where the block sees some rows of a table only, their numbers in it.
+        """
+        try:
+            yield
+        except PolytaskError as error:
+            self.found.extend(error.faults if rows is None else [fault.numbered(rows) for fault in error.faults])
 
     def __iter__(self) -> Iterator[Fault]:
         return iter(self.found)

@@ -62,7 +62,7 @@ class Option:
         if self.choices:
             return "one of " + ", ".join(map(str, self.choices))
         name = self.type.__name__ if isinstance(self.type, type) else str(self.type).replace("typing.", "")
-        return " and ".join([name] + [f"{_BOUNDS[k]} {v:g}" for k, v in self.bounds.items()])
+        return f"{name} {' and '.join(f'{_BOUNDS[k]} {v:g}' for k, v in self.bounds.items())}".strip()
 
     @property
     def provenance(self) -> str:
@@ -98,12 +98,12 @@ def _check(cls: type, option: Option, value: Any, where: str) -> tuple[Any, Faul
         value = None
     try:
         value = _adapter(cls, option.name).validate_python(value)
+        if not option.choices or value in option.choices:
+            return value, None
     except ValidationError:
-        return value, fault
-    if option.choices and value not in option.choices:
-        fix = nearest(str(value), map(str, option.choices))
-        return value, dataclasses.replace(fault, fix=fix if fix.startswith("Did") else "")
-    return value, None
+        pass
+    fix = nearest(str(value), map(str, option.choices))
+    return value, dataclasses.replace(fault, fix=fix if fix.startswith("Did") else "")
 
 
 def make(cls: type[T], values: Mapping[str, Any], where: str, fixed: Mapping[str, Any] | None = None) -> T:

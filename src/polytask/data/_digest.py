@@ -6,6 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from polytask.core import arrow
+
 
 def digest(table: pa.Table) -> str:
     """SHA-256 over the names, types and values of the columns, as 64 hexadecimal digits."""
@@ -29,7 +31,7 @@ def _feed(total: "hashlib._Hash", array: pa.Array) -> None:
     if pa.types.is_struct(kind):
         for part in array.flatten():
             _feed(total, part)
-    elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+    elif arrow.is_list(kind):
         _numbers(total, pc.list_value_length(array))
         _feed(total, array.flatten())
     elif pa.types.is_boolean(kind):

@@ -32,10 +32,8 @@ def from_columns(columns: Mapping[Any, Iterable[Any]], where: str) -> pa.Table:
     arrays = {}
     with collect(DataError) as faults:
         for name, values in columns.items():
-            try:
+            with faults.gather():
                 arrays[str(name)] = from_values(str(name), values)
-            except DataError as error:
-                faults.found.extend(error.faults)
         lengths = {name: len(array) for name, array in arrays.items()}
         if len(set(lengths.values())) > 1:
             faults.add(where, f"has columns of unequal length: {lengths}", "Give each column a value a row")

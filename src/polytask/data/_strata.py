@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from polytask.core import Task
-from polytask.tasks import _cells
+from polytask.core import Task, arrow
 
 BINS = 10
 """Quantile bins of a column with more different numbers than classes are likely to be."""
@@ -43,16 +42,16 @@ def of(table: pa.Table, tasks: Mapping[str, Task]) -> NDArray[np.int64]:
 
 def _codes(name: str, column: pa.ChunkedArray) -> list[NDArray[np.int64]]:
     """Classes, or quantile bins, by number, 0 where there is none; for lists of strings, a column for each frequent string."""
-    cells = _cells.plain(column)
-    valid = _cells.valid(cells)
-    if pa.types.is_list(cells.type) and _cells.is_text(cells.type.value_type):
+    cells = arrow.plain(column)
+    valid = arrow.valid(cells)
+    if arrow.is_list(cells.type) and arrow.is_text(cells.type.value_type):
         return [valid.astype(np.int64), *_members(cells)]
     if pa.types.is_nested(cells.type) or not valid.any():
         return [valid.astype(np.int64)]
-    if not _cells.numeric(cells):
+    if not arrow.numeric(cells):
         encoded = cells.dictionary_encode().indices.fill_null(-1)
         return [encoded.to_numpy(zero_copy_only=False).astype(np.int64) + 1]
-    values = _cells.numbers(name, cells)
+    values = arrow.numbers(name, cells)
     known = np.unique(values[valid])
     if len(known) > CLASSES:
         known = np.unique(np.quantile(values[valid], np.linspace(0, 1, BINS + 1))[:-1])

@@ -4,8 +4,7 @@ A declaration is None (inferred), a kind's name, or a mapping with `kind`, the k
 task's name if left out, `time:event` naming two), for inputs, `modality`.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
 
@@ -14,11 +13,10 @@ import pyarrow.compute as pc
 from jaxtyping import Int
 from torch import Tensor
 
-from polytask.core import DataError, Input, OptionError, PolytaskError, Schema, Task, nearest, registry
+from polytask.core import DataError, Input, OptionError, Schema, Task, arrow, nearest, registry
 from polytask.core.errors import Faults, collect
 from polytask.core.option import make
-from polytask.inputs import _arrow, _recognise
-from polytask.tasks import _cells
+from polytask.inputs import _recognise
 
 
 def task_columns(declared: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -41,7 +39,7 @@ def tasks(table: pa.Table, declared: Mapping[str, Any]) -> dict[str, Task]:
             missing = [column for column in columns[name] if column not in table.column_names]
             for column in missing:
                 faults.add(f"task '{name}'", f"no column '{column}'", nearest(column, table.column_names))
-            with _gathered(faults):
+            with faults.gather():
                 kind, options = _split(f"task '{name}'", declaration, "columns")
                 cells = [table[column] for column in columns[name] if not missing]
                 cls = _kind("tasks", kind, f"task '{name}'") if kind else _recognised_task(name, cells) if cells else None
@@ -63,7 +61,8 @@ def schema(
     kind or of the first that recognises it. Raises `DataError` with all faults: unknown names, kinds, options, unusable
     columns.
     """
-    train, declared = table.take(pa.array(rows.cpu().numpy())), inputs or {}
+    numbers, declared = rows.tolist(), inputs or {}
+    train = table.take(pa.array(numbers, pa.int64()))
     answers = {column for task in kinds.values() for column in task.columns}
     fitted_tasks: dict[str, Task] = {}
     fitted_inputs: dict[str, Input] = {}
@@ -71,12 +70,12 @@ def schema(
     with collect(DataError) as faults:
         _check_names(table.column_names, declared, ignore, answers, faults)
         for name, task in kinds.items():
-            with _gathered(faults):
+            with faults.gather(numbers):
                 fitted_tasks[name] = task.fit([train[column] for column in task.columns])
         for name in table.column_names:
             if name in answers or name in ignore:
                 continue
-            with _gathered(faults):
+            with faults.gather(numbers):
                 item = _input(name, train[name], declared.get(name))
                 if isinstance(item, str):
                     notes.append(f"ignored column '{name}': {item}")
@@ -85,15 +84,6 @@ def schema(
         if not fitted_inputs and not faults.found:
             faults.add("inputs", "no column is left to predict from", "; ".join(notes))
     return Schema(fitted_inputs, fitted_tasks), notes
-
-
-@contextmanager
-def _gathered(faults: Faults) -> Iterator[None]:
-    """Adds the faults of an error in its block to others and goes on behind the block."""
-    try:
-        yield
-    except PolytaskError as error:
-        faults.found.extend(error.faults)
 
 
 def _split(where: str, declaration: Any, *others: str) -> tuple[str | None, dict[str, Any]]:
@@ -149,7 +139,7 @@ def _input(name: str, column: pa.ChunkedArray, declaration: Any) -> Input | str:
             return why
         cls = next((cls for cls in _by_rank("inputs") if cls.recognises(name, column)), None)
         if cls is None:
-            identifies = _recognise.identifies(name, _arrow.plain(column))
+            identifies = _recognise.identifies(name, arrow.plain(column))
             return "it looks like an identifier" if identifies else f"no kind fits its type ({column.type})"
     else:
         cls = _kind("inputs", kind, f"input '{name}'")
@@ -158,7 +148,7 @@ def _input(name: str, column: pa.ChunkedArray, declaration: Any) -> Input | str:
 
 
 def _useless(column: pa.ChunkedArray) -> str:
-    cells = _cells.plain(column)
+    cells = arrow.plain(column)
     if cells.null_count == len(cells):
         return "no training row has a value"
     if not pa.types.is_nested(cells.type) and pc.count_distinct(cells, mode="all").as_py() == 1:

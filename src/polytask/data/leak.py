@@ -10,8 +10,7 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from polytask.core import Schema, Task
-from polytask.tasks import _cells
+from polytask.core import Schema, Task, arrow
 
 THRESHOLDS: Mapping[str, float] = {"auroc": 0.97, "r2": 0.95, "c_index": 0.97}
 """A column that alone reaches this is reported."""
@@ -59,8 +58,8 @@ def leaks(table: pa.Table, schema: Schema, rows: Int[Tensor, "train"]) -> list[L
     answers = [(name, answer) for name, task in schema.tasks.items() for answer in _answers(task, sample)]
     found = []
     for column in schema.inputs:
-        cells = _cells.plain(sample[column])
-        codes, absent = _codes(column, cells), (~_cells.valid(cells)).astype(np.int64)
+        cells = arrow.plain(sample[column])
+        codes, absent = _codes(column, cells), (~arrow.valid(cells)).astype(np.int64)
         for task, answer in answers:
             score = answer.score(codes, folds)
             if score >= THRESHOLDS[answer.metric]:
@@ -71,14 +70,14 @@ def leaks(table: pa.Table, schema: Schema, rows: Int[Tensor, "train"]) -> list[L
 
 def _codes(name: str, cells: pa.Array) -> Codes:
     """A code for each value, or for each quantile bin of numbers; 0 is missing. Lists are there or missing."""
-    valid = _cells.valid(cells)
+    valid = arrow.valid(cells)
     if pa.types.is_nested(cells.type) or not valid.any():
         return valid.astype(np.int64)
-    if not _cells.numeric(cells):
-        texts = _cells.texts(name, cells).dictionary_encode().indices.fill_null(-1)
+    if not arrow.numeric(cells):
+        texts = arrow.texts(name, cells).dictionary_encode().indices.fill_null(-1)
         codes: Codes = texts.to_numpy(zero_copy_only=False).astype(np.int64) + 1
         return codes
-    values = _cells.numbers(name, cells)
+    values = arrow.numbers(name, cells)
     known = np.unique(values[valid])
     if len(known) > BINS:
         bins = int(np.clip(valid.sum() // FEWEST, 2, BINS))

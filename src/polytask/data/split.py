@@ -11,9 +11,8 @@ from jaxtyping import Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from polytask.core import DataError, OptionError, Task, nearest, opt
+from polytask.core import DataError, OptionError, Task, arrow, nearest, opt
 from polytask.core.errors import collect
-from polytask.tasks import _cells
 
 from . import _strata
 
@@ -126,7 +125,7 @@ def _resolve(table: pa.Table, options: SplitOptions) -> str:
 
 
 def _groups(table: pa.Table, column: str) -> Numbers:
-    codes = _cells.texts(column, _cells.plain(table[column])).dictionary_encode(null_encoding="encode").indices
+    codes = arrow.texts(column, arrow.plain(table[column])).dictionary_encode(null_encoding="encode").indices
     groups: Numbers = codes.to_numpy(zero_copy_only=False).astype(np.int64)
     return groups
 
@@ -152,10 +151,10 @@ def _by_group(column: str, groups: Numbers, shares: tuple[float, ...], random: n
 
 def _moments(table: pa.Table, column: str) -> Numbers:
     """The place of each row in the order of time."""
-    cells = _cells.plain(table[column])
-    if _cells.is_text(cells.type):
+    cells = arrow.plain(table[column])
+    if arrow.is_text(cells.type):
         cells = _parsed(column, cells)
-    missing = np.flatnonzero(~_cells.valid(cells))
+    missing = np.flatnonzero(~arrow.valid(cells))
     if len(missing):
         problem = f"{len(missing)} of {len(cells)} rows have no time (first in row {missing[0]})"
         raise DataError.of(f"column '{column}'", problem, "Fill them in or remove those rows")
@@ -168,8 +167,8 @@ def _moments(table: pa.Table, column: str) -> Numbers:
 
 
 def _parsed(column: str, cells: pa.Array) -> pa.Array:
-    if _cells.numeric(cells):
-        return pa.array(_cells.numbers(column, cells), from_pandas=True)
+    if arrow.numeric(cells):
+        return pa.array(arrow.numbers(column, cells), from_pandas=True)
     try:
         return cells.cast(pa.timestamp("us"))
     except pa.ArrowInvalid as error:
@@ -199,7 +198,7 @@ def _require_parts(parts: Numbers) -> None:
 def _require_labels(table: pa.Table, tasks: Mapping[str, Task], parts: Numbers) -> None:
     with collect(DataError) as faults:
         for name, task in tasks.items():
-            valid = [_cells.valid(_cells.plain(table[column])) for column in task.columns]
+            valid = [arrow.valid(arrow.plain(table[column])) for column in task.columns]
             labelled = np.logical_or.reduce(valid)
             if not labelled[parts == 0].any():
                 problem = f"none of its {int(labelled.sum())} labels is in a training row"

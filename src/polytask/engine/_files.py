@@ -27,6 +27,12 @@ def write(path: Path, save: Callable[[Path], None]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def one_line(error: BaseException, most: int = 300) -> str:
+    """The text of another library's error, for one of ours."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= most else text[:most] + "..."
+
+
 def write_text(path: Path, text: str) -> None:
     write(path, lambda temporary: _text(temporary, text))
 
@@ -46,7 +52,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise RunError.of(str(path), "no such file", "Is this the folder of a run?") from None
     except ValueError as error:
-        raise RunError.of(str(path), f"is not JSON ({error})", "It was cut short or edited: train again") from None
+        raise RunError.of(str(path), f"is not JSON ({one_line(error)})", "It was cut short or edited: train again") from None
 
 
 def write_yaml(path: Path, value: Any) -> None:
@@ -69,4 +75,4 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
         raise RunError.of(str(path), "no such file", "Is this the folder of a run?") from None
     except (SafetensorError, ValueError) as error:
         fix = "It was cut short, edited, or is another format (nothing is unpickled): train again"
-        raise RunError.of(str(path), f"is not a safetensors file ({error})", fix) from None
+        raise RunError.of(str(path), f"is not a safetensors file ({one_line(error)})", fix) from None

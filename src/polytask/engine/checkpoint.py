@@ -29,16 +29,9 @@ class Progress:
         self.stage, self.epoch, self.step, self.best, self.wait = self.stage + 1, 0, 0, None, 0
 
 
-def save(
-    path: Path,
-    progress: Progress,
-    system: nn.Module,
-    best: Mapping[str, Tensor],
-    balancer: nn.Module,
-    optimizer: Optimizer | None,
-) -> None:
-    """Write the checkpoint whole or not at all."""
-    tensors = _prefixed("system", system.state_dict()) | _prefixed("best", best) | _prefixed("balancer", balancer.state_dict())
+def save(path: Path, progress: Progress, parts: Mapping[str, Mapping[str, Tensor]], optimizer: Optimizer | None) -> None:
+    """Write the checkpoint whole or not at all; `parts` are state dicts by name."""
+    tensors = {f"{part}/{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
     about: dict[str, Any] = {"progress": asdict(progress)}
     if optimizer is not None:
         state = optimizer.state_dict()
@@ -63,26 +56,19 @@ class Checkpoint:
     def progress(self) -> Progress:
         return Progress(**self.about["progress"])
 
-    @property
-    def best(self) -> dict[str, Tensor]:
-        return self._under("best")
-
     def restore(self, system: nn.Module, balancer: nn.Module) -> None:
-        system.load_state_dict(self._under("system"))
-        balancer.load_state_dict(self._under("balancer"))
+        system.load_state_dict(self.under("system"))
+        balancer.load_state_dict(self.under("balancer"))
 
     def restore_optimizer(self, optimizer: Optimizer) -> None:
         state: dict[int, dict[str, Tensor]] = {}
-        for key, value in self._under("optimizer").items():
+        for key, value in self.under("optimizer").items():
             number, name = key.split("/")
             state.setdefault(int(number), {})[name] = value
         if "groups" in self.about:
             optimizer.load_state_dict({"state": state, "param_groups": self.about["groups"]})
 
-    def _under(self, prefix: str) -> dict[str, Tensor]:
+    def under(self, prefix: str) -> dict[str, Tensor]:
+        """The state dict that was saved under this name."""
         start = prefix + "/"
         return {name.removeprefix(start): value for name, value in self.tensors.items() if name.startswith(start)}
-
-
-def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}

@@ -5,26 +5,31 @@ import json
 import multiprocessing
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+import signal
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from polytask.core import OptionError, PolytaskError, registry
+from polytask.core import Fault, OptionError, PolytaskError, nearest, registry
+from polytask.core.errors import collect
 from polytask.data import read
 
 from . import _files
-from .comparison import Comparison, Result
+from .comparison import Comparison, Result, label
 from .config import VERSION, Config
 from .fit import merge, prepare_for, train
 from .run import Run
 
 REFERENCE = "single_task"
-Done = Callable[[int, int, str], None]
-"""Called after each cell with the number done, the number in all, and the cell's name."""
+Error = tuple[type[PolytaskError], tuple[Fault, ...]]
+Done = Callable[[int, int, Sequence[str]], None]
+"""Called at the start and after each cell: how many cells are done, of how many, and which are being trained."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,11 @@ class Cell:
 
     @property
     def name(self) -> str:
-        return f"{Path(self.system).stem} + {self.balancer}, seed {self.seed}"
+        return f"{self.label}, seed {self.seed}"
+
+    @property
+    def label(self) -> str:
+        return label(self.system, self.balancer)
 
 
 def compare(
@@ -58,19 +67,27 @@ def compare(
     """Train every system under every balancer on the same splits, budget and seeds, and say which one to ship.
 
     Seed `s` fixes the split and the weights of all systems alike. Baselines take part once, without balancers; `single_task`
-    always takes part, for gains are measured against it. settings: as for `fit`. options: options by system.
+    always takes part, for gains are measured against it. settings: as for `fit`.
+    options: options by system, a user's own by the name of its file.
     out: holds every cell's run folder, so a second call trains only what is new, and a killed one goes on.
     jobs: processes at once (None: one a processor core).
+    A system that cannot learn these tasks is left out, with its reason, and the rest goes on. Raises as `fit` does.
     """
     out = Path(out)
     cells = _grid(data, tasks, systems, balancers, seeds, settings or {}, options or {}, out)
     todo = [cell for cell in cells if not (cell.folder / "model.safetensors").exists()]
-    finished = len(cells) - len(todo)
-    for cell in _run_all(todo, jobs or os.cpu_count() or 1):
-        finished += 1
-        if done:
-            done(finished, len(cells), cell.name)
-    comparison = Comparison.of([_result(cell) for cell in cells], REFERENCE)
+    jobs = jobs or os.cpu_count() or 1
+    report = done or (lambda finished, total, running: None)
+    report(len(cells) - len(todo), len(cells), [cell.name for cell in todo[:jobs]])
+    skipped: dict[str, str] = {}
+    open = list(todo)
+    with closing(_run_all(todo, jobs)) as ended:
+        for cell, error in ended:
+            open.remove(cell)
+            report(len(cells) - len(open), len(cells), [cell.name for cell in open[:jobs]])
+            if error is not None:
+                skipped[cell.label] = _reason(cell, *error)
+    comparison = Comparison.of([_result(cell) for cell in cells if cell.label not in skipped], REFERENCE, skipped)
     winner = next(c for c in cells if (c.system, c.balancer, c.seed) == (*comparison.winner, 0))
     _copy(winner.folder, out / "best")
     _files.write_json(out / "comparison.json", comparison.to_dict() | {"best": str(out / "best")})
@@ -84,18 +101,27 @@ def _grid(
     """Every cell, each with its whole configuration; wrong names and options are found before anything is trained."""
     if seeds < 1:
         raise OptionError.of("seeds", f"must be at least 1; got {seeds}")
-    files, digest = _on_disk(data, out)
     listed = dict.fromkeys([REFERENCE, *systems])
+    with collect(OptionError) as faults:
+        stems = {Path(system).stem: registry.file_of(system) for system in listed}
+        for name in options:
+            if name not in stems:
+                faults.add(f"options of '{name}'", "this system takes no part", nearest(name, stems))
+        if not balancers:
+            faults.add("balancers", "none given", "Give one at least: equal")
+    files, digest = _on_disk(data, out)
     base: dict[str, Any] = {"data": files, "tasks": tasks if isinstance(tasks, Mapping) else list(tasks)}
     cells = []
     for seed in range(seeds):
         for system in listed:
             for balancer in ["equal"] if registry.is_baseline(system) else balancers:
-                own = {"system": {"name": system, **options.get(system, {})}, "balancer": {"name": balancer}}
+                own = {"system": {"name": system, **options.get(Path(system).stem, {})}, "balancer": {"name": balancer}}
                 seeded = {"split": {"seed": seed}, "training": {"seed": seed}}
                 values = Config.from_dict(merge(merge(merge(base, settings), own), seeded)).to_dict()
                 code = hashlib.sha256(registry.file_of(system).read_bytes()).hexdigest()
-                key = hashlib.sha256(json.dumps([values, digest, code, VERSION], sort_keys=True).encode()).hexdigest()[:10]
+                # Where the data lie and how the machine is used change no number.
+                content = values | {"data": [s.get("tasks") for s in values["data"]], "training": _numbers(values["training"])}
+                key = hashlib.sha256(json.dumps([content, digest, code, VERSION], sort_keys=True).encode()).hexdigest()[:10]
                 folder = out / "cells" / f"{Path(system).stem}-{balancer}-{seed}-{key}"
                 cells.append(Cell(system, balancer, seed, values, folder))
     return cells
@@ -114,35 +140,65 @@ def _on_disk(data: Any, out: Path) -> tuple[list[dict[str, Any]], str]:
         if not isinstance(file, (str, Path)):
             file = out / "data" / f"{digests[-1][:16]}.parquet"
             _files.write(file, lambda path, table=table: pq.write_table(table, path))  # type: ignore[misc]
-        files.append({**source, "file": str(file)})
+        files.append({**source, "file": str(Path(file) if str(file).startswith("@") else Path(file).absolute())})
     return files, "-".join(digests)
 
 
-def _run_all(cells: Sequence[Cell], jobs: int) -> Any:
-    """Train the cells, `jobs` at once, and yield each as it ends. A cell that fails ends the comparison with its error."""
+def _numbers(training: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in training.items() if key not in ("threads", "save_every", "loggers")}
+
+
+def _reason(cell: Cell, kind: type[PolytaskError], faults: Sequence[Fault]) -> str:
+    """Why a cell's system cannot learn these tasks or take this balancer. Any other fault ends the comparison.
+
+    Options were checked before, so an `OptionError` says that a system or balancer does not go with these tasks.
+    """
+    if kind is OptionError and cell.system != REFERENCE:
+        return "; ".join(map(str, faults))
+    raise kind(*(replace(fault, where=f"{cell.name}: {fault.where}") for fault in faults))
+
+
+def _run_all(cells: Sequence[Cell], jobs: int) -> Generator[tuple[Cell, Error | None], None, None]:
+    """Train the cells, `jobs` at once, and yield each as it ends; closing this ends the processes, whose checkpoints stay."""
     if jobs == 1 or len(cells) <= 1:
         for cell in cells:
-            _run(cell)
-            yield cell
+            yield cell, _run(cell)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(cells)), mp_context=context) as pool:
+    before = set(multiprocessing.active_children())
+    with ProcessPoolExecutor(min(jobs, len(cells)), mp_context=context, initializer=_end_with_parent) as pool:
         pending = {pool.submit(_run, cell): cell for cell in cells}
         try:
             for future in as_completed(pending):
-                future.result()
-                yield pending[future]
+                yield pending[future], future.result()
         except BaseException:
+            for process in set(multiprocessing.active_children()) - before:
+                process.terminate()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _run(cell: Cell) -> None:
+def _end_with_parent() -> None:
+    """A killed comparison leaves no process behind; Ctrl-C reaches the parent, which ends its processes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _run(cell: Cell) -> Error | None:
+    """Train a cell; its error, if any, in parts that pass between processes."""
     config = Config.from_dict(merge(cell.values, {"training": {"threads": cell.values["training"]["threads"] or 1}}))
     try:
-        train(config, prepare_for(config), cell.folder, resume=(cell.folder / "data.json").exists())
+        train(config, prepare_for(config), cell.folder, resume=(cell.folder / "config.yaml").exists())
     except PolytaskError as error:
-        raise type(error).of(cell.name, str(error)) from error
+        return type(error), error.faults
+    return None
 
 
 def _result(cell: Cell) -> Result:

@@ -1,7 +1,8 @@
 """What a comparison found: scores with intervals, gains over one model a task, costs, and which model to ship."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,12 @@ from .statistics import Interval, interval, relative_gain
 
 Key = tuple[str, str]
 """A system and a balancer."""
+
+
+def label(system: str, balancer: str) -> str:
+    """How people call it: a baseline has no balancer."""
+    stem = Path(system).stem
+    return stem if registry.is_baseline(system) else f"{stem} + {balancer}"
 
 
 @dataclass(frozen=True)
@@ -52,8 +59,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        stem = Path(self.system).stem
-        return stem if registry.is_baseline(self.system) else f"{stem} + {self.balancer}"
+        return label(self.system, self.balancer)
 
 
 @dataclass(frozen=True)
@@ -64,17 +70,19 @@ class Comparison:
     rows: Sequence[Row]
     reference: str
     primary: Mapping[str, str]
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    """Systems that cannot learn these tasks, with the reason."""
 
     @classmethod
-    def of(cls, results: Sequence[Result], reference: str) -> "Comparison":
+    def of(cls, results: Sequence[Result], reference: str, skipped: Mapping[str, str] | None = None) -> "Comparison":
         """Pair the results by seed with those of `reference` and sum them up."""
         cells: dict[Key, list[Result]] = {}
         for result in results:
             cells.setdefault((result.system, result.balancer), []).append(result)
         base = {r.seed: r for r in results if r.system == reference}
         rows = [_row(cell, base) for cell in cells.values()]
-        rows.sort(key=lambda row: -row.validation_gain)
-        return cls(list(results), rows, reference, results[0].primary)
+        rows.sort(key=lambda row: (math.isnan(row.validation_gain), -row.validation_gain))
+        return cls(list(results), rows, reference, results[0].primary, skipped or {})
 
     @property
     def winner(self) -> Key:
@@ -83,13 +91,13 @@ class Comparison:
 
     def difference(self, first: Key, second: Key) -> Interval:
         """The paired difference of Delta_m on the test rows, `first` minus `second`, in percentage points."""
-        gains = [
-            {r.seed: _gain(r, base, "test") for r in self.results if (r.system, r.balancer) == key}
-            for base in [{r.seed: r for r in self.results if r.system == self.reference}]
-            for key in (first, second)
-        ]
-        share = self.results[0].test_share
-        return interval([gains[0][seed] - gains[1][seed] for seed in gains[0]], share)
+        base = {r.seed: r for r in self.results if r.system == self.reference}
+
+        def gains(key: Key) -> dict[int, float]:
+            return {r.seed: _gain(r, base, "test") for r in self.results if (r.system, r.balancer) == key}
+
+        ours, theirs = gains(first), gains(second)
+        return interval([ours[seed] - theirs[seed] for seed in ours], self.results[0].test_share)
 
     def verdict(self) -> list[str]:
         """Plain sentences: what to ship, how sure that is, and what a simpler choice would cost."""
@@ -102,12 +110,12 @@ class Comparison:
         sentences += [
             self._against(row) for row in self.rows[1:] if registry.is_baseline(row.system) and row.system != "majority"
         ]
-        cheap = [row for row in self.rows[1:] if self._tied(row) and row.cost["parameters"] < best.cost["parameters"] / 2]
+        cheap = [row for row in self.rows[1:] if self._tied(row) and row.cost["bytes"] < best.cost["bytes"] / 2]
         if cheap:
-            least = min(cheap, key=lambda row: row.cost["parameters"])
-            share = least.cost["parameters"] / best.cost["parameters"]
-            sentences.append(f"{least.name} is not told apart from it by these seeds, with {share:.0%} of its parameters.")
-        return sentences
+            least = min(cheap, key=lambda row: row.cost["bytes"])
+            share = least.cost["bytes"] / best.cost["bytes"]
+            sentences.append(f"{least.name} is not told apart from it by these seeds, at {share:.0%} of its size.")
+        return sentences + [f"{name} does not apply here: {reason}." for name, reason in self.skipped.items()]
 
     def _tied(self, row: Row) -> bool:
         difference = self.difference(self.winner, row.key)
@@ -117,21 +125,33 @@ class Comparison:
         difference = self.difference(self.winner, row.key)
         told = "better" if difference.low > 0 else "worse" if difference.high < 0 else "not told apart"
         seeds = len({result.seed for result in self.results})
-        limits = f", 95 % interval {difference.low:+.2f} to {difference.high:+.2f}" if seeds > 1 else ", one seed: no interval"
-        return (
-            f"On the test rows, against {row.name}: {difference.mean:+.2f} points of mean gain ({seeds} seeds{limits}): {told}."
-        )
+        limits = f"{seeds} seeds, 95 % interval {difference.low:+.2f} to {difference.high:+.2f}"
+        how = f"{limits}): {told}" if seeds > 1 else "one seed, so no interval)"
+        return f"On the test rows, against {row.name}: {difference.mean:+.2f} points of mean gain ({how}."
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Plain values for JSON; what is undefined is null."""
+        found: dict[str, Any] = _defined(self._values())
+        return found
+
+    def _values(self) -> dict[str, Any]:
         return {
             "reference": self.reference,
             "primary": dict(self.primary),
             "winner": list(self.winner),
             "verdict": self.verdict(),
+            "skipped": dict(self.skipped),
             "rows": [asdict(row) | {"name": row.name} for row in self.rows],
             "cells": [asdict(result) for result in self.results],
         }
+
+
+def _defined(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _defined(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_defined(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _gain(result: Result, base: Mapping[int, Result], part: str) -> float:
@@ -144,5 +164,6 @@ def _row(cell: Sequence[Result], base: Mapping[int, Result]) -> Row:
     tasks = {name: interval([v[i] for v in values], share) for i, name in enumerate(first.primary)}
     gain = interval([_gain(result, base, "test") for result in cell], share)
     validation = [_gain(result, base, "validation") for result in cell]
+    defined = [gain for gain in validation if not math.isnan(gain)]
     cost = {name: sum(result.cost[name] for result in cell) / len(cell) for name in first.cost}
-    return Row(first.system, first.balancer, tasks, gain, sum(validation) / len(validation), cost)
+    return Row(first.system, first.balancer, tasks, gain, sum(defined) / len(defined) if defined else math.nan, cost)

@@ -15,10 +15,13 @@ from polytask.core.option import dump, make
 from polytask.data.sample import MixOptions
 from polytask.data.split import SplitOptions
 
+from . import _files
 from .training import Training
 
 VERSION = "0.1.0"
 KEYS = ("polytask", "data", "tasks", "inputs", "ignore", "split", "mix", "system", "balancer", "training")
+MEMORY = "(in memory)"
+"""Stands for the file of data that were given as an object."""
 _MOST_BYTES = 1_000_000
 
 
@@ -26,7 +29,7 @@ _MOST_BYTES = 1_000_000
 class Config:
     """Every choice of a run.
 
-    data: files or shipped data sets; each `{"file": path, "tasks": names or None for all}`.
+    data: files or shipped data sets; each `{"file": absolute path, "tasks": names or None for all}`.
     tasks, inputs: declarations by name (None or {}: inferred). ignore: columns that are never inputs.
     system, options: an id (or a user's file) and its options. balancer, balancing: an id and its options.
     """
@@ -66,11 +69,11 @@ class Config:
                 if key not in KEYS:
                     faults.unknown(str(key), str(key), KEYS)
             for key, kinds in _SHAPES.items():
-                if key in values and not isinstance(values[key], kinds):
+                if values.get(key) is not None and not isinstance(values[key], kinds):
                     wanted = " or ".join("a mapping" if kind is dict else f"a {kind.__name__}" for kind in kinds)
                     faults.add(key, f"must be {wanted}; got {values[key]!r}")
-        system = _named(values.get("system", "hard_sharing"))
-        balancer = _named(values.get("balancer", "equal"))
+        system = _named(values.get("system") or {}, "hard_sharing")
+        balancer = _named(values.get("balancer") or {}, "equal")
         with collect(OptionError) as faults:
             split = _try(faults, SplitOptions, values.get("split") or {}, "split")
             mix = _try(faults, MixOptions, values.get("mix") or {}, "mix")
@@ -84,17 +87,12 @@ class Config:
             ignore=tuple(values.get("ignore") or ()),
             split=split,
             mix=mix,
-            system=system[0],
+            system=_absolute(system[0]) if system[0].endswith(".py") else system[0],
             options=options,
             balancer=balancer[0],
             balancing=balancing,
             training=training,
         )
-
-    @classmethod
-    def read(cls, path: Path) -> "Config":
-        """Read a YAML file; data files are looked for from its folder. Raises `OptionError` naming the file and line."""
-        return cls.from_dict(read_yaml(path))
 
 
 _SHAPES: dict[str, tuple[type, ...]] = {
@@ -121,7 +119,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping. Raises `OptionError` naming the file, and the line of a fault."""
+    """A YAML mapping; files it names are looked for from its folder. Raises `OptionError` naming the file and the line."""
     if not path.is_file():
         raise OptionError.of(str(path), "no such file", "polytask init DATA writes one")
     if path.stat().st_size > _MOST_BYTES:
@@ -129,40 +127,42 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise OptionError.of(str(path), f"is not YAML: {error}") from None
+        raise OptionError.of(str(path), f"is not YAML: {_files.one_line(error)}") from None
     if not isinstance(values, dict):
         raise OptionError.of(str(path), f"must be a mapping of {', '.join(KEYS)}")
     base = path.parent
-    values["data"] = [_resolved(source, base) for source in _sources(values.get("data"))]
+    values["data"] = list(_sources(values.get("data"), base))
+    name, options = _named(values.get("system") or "")
+    if name.endswith(".py"):
+        values["system"] = {"name": _absolute(name, base), **options}
     return values
 
 
-def _resolved(source: Mapping[str, Any], base: Path) -> dict[str, Any]:
-    file = str(source["file"])
-    return {**source, "file": file if file.startswith("@") or Path(file).is_absolute() else str(base / file)}
+def _absolute(file: str, base: Path = Path()) -> str:
+    return file if file.startswith("@") or file == MEMORY else str((base / file).absolute())
 
 
-def _sources(data: Any) -> tuple[Mapping[str, Any], ...]:
+def _sources(data: Any, base: Path = Path()) -> tuple[Mapping[str, Any], ...]:
     listed = [data] if isinstance(data, (str, Mapping)) else list(data or [])
-    sources = tuple({"file": str(s)} if isinstance(s, (str, Path)) else dict(s) for s in listed)
+    sources = tuple({"file": s} if isinstance(s, (str, Path)) else dict(s) for s in listed)
     for number, source in enumerate(sources):
         for key in source:
             if key not in ("file", "tasks"):
                 raise OptionError.of(f"data[{number}].{key}", "unknown key", "Write {file: PATH, tasks: [NAMES]}")
         if "file" not in source:
             raise OptionError.of(f"data[{number}]", "names no file", "Write {file: PATH, tasks: [NAMES]}")
-    return sources
+    return tuple({**source, "file": _absolute(str(source["file"]), base)} for source in sources)
 
 
 def _declared(declared: Any) -> dict[str, Any]:
     return dict(declared) if isinstance(declared, Mapping) else dict.fromkeys(map(str, declared))
 
 
-def _named(value: Any) -> tuple[str, dict[str, Any]]:
+def _named(value: Any, default: str = "") -> tuple[str, dict[str, Any]]:
     if isinstance(value, str):
         return value, {}
     rest = dict(value)
-    return str(rest.pop("name", "")), rest
+    return str(rest.pop("name", default)), rest
 
 
 def _try(faults: Faults, cls: type, values: Mapping[str, Any], where: str) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pyarrow.parquet as pq
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from polytask.balance import _balancer
 from polytask.core import Batch, OptionError, RunError, Schema, System, registry
@@ -16,10 +17,11 @@ from polytask.data.prepare import Prepared
 
 from . import _files
 from .checkpoint import Progress
-from .config import Config, read_yaml
+from .config import MEMORY, Config, read_yaml
 from .loop import Loop, Report
 from .predict import evaluate, predict
-from .run import Run
+from .run import Run, describe
+from .training import Training
 
 
 def fit(
@@ -46,7 +48,7 @@ def fit(
     if tasks is not None:
         values["tasks"] = tasks if isinstance(tasks, Mapping) else list(tasks)
     sources = data if isinstance(data, list) and data and _is_source(data[0]) else [{"file": data}]
-    values["data"] = [{**s, "file": s["file"] if isinstance(s["file"], (str, Path)) else "(in memory)"} for s in sources]
+    values["data"] = [{**s, "file": s["file"] if isinstance(s["file"], (str, Path)) else MEMORY} for s in sources]
     config = Config.from_dict(values)
     prepared = prepare_for(config, [s["file"] for s in sources])
     return train(config, prepared, Path(out) if out is not None else None, resume=resume, report=report)
@@ -68,6 +70,9 @@ def prepare_for(config: Config, data: Sequence[Any] | None = None) -> Prepared:
     files = list(data) if data is not None else [source["file"] for source in config.data]
     if not files:
         raise OptionError.of("data", "none given", "Give a file, a data frame or @name of a shipped data set")
+    if data is None and MEMORY in files:
+        fix = "Call fit again with them, out= this folder and resume=True"
+        raise RunError.of("data", "were given in memory, which this folder cannot hold", fix)
     sources = [(file, source.get("tasks")) for file, source in zip(files, config.data, strict=True)]
     return prepare.prepare(sources, config.tasks, config.inputs, config.ignore, config.split)
 
@@ -83,13 +88,7 @@ def train(
 ) -> Run:
     """Train, score on the test rows, and write the run folder."""
     training = config.training
-    fabric = Fabric(
-        accelerator=training.accelerator,
-        devices=training.devices,
-        strategy=training.strategy,
-        precision=cast(Any, training.precision),
-    )
-    fabric.launch()
+    fabric = _fabric(training)
     system = build(config, prepared.schema)
     balancer = _balancer.make(config.balancer, list(system.tasks), config.balancing)
     if folder is not None and fabric.global_rank == 0:
@@ -108,6 +107,22 @@ def train(
     return run
 
 
+def _fabric(training: Training) -> Fabric:
+    """The machine as asked for, its processes running."""
+    try:
+        fabric = Fabric(
+            accelerator=training.accelerator,
+            devices=training.devices,
+            strategy=training.strategy,
+            precision=cast(Any, training.precision),
+        )
+    except (ValueError, RuntimeError, MisconfigurationException) as error:
+        names = "training.accelerator, .strategy, .devices, .precision"
+        raise RunError.of(names, _files.one_line(error)) from error
+    fabric.launch()
+    return fabric
+
+
 def _scores(system: System, parts: Mapping[str, Batch]) -> dict[str, dict[str, dict[str, float]]]:
     return {part: evaluate(system.tasks, predict(system, parts[part]), parts[part]) for part in ("validation", "test")}
 
@@ -119,17 +134,20 @@ def _cost(system: System, progress: Progress, train: Batch) -> dict[str, float]:
     rate = len(train) / (time.perf_counter() - started)
     state = system.state_dict().values()
     return {
-        "parameters": sum(p.numel() for p in system.parameters()),
+        "parameters": float(sum(p.numel() for p in system.parameters())),
         "seconds": progress.seconds,
         "seconds_a_step": progress.seconds / progress.steps if progress.steps else 0.0,
         "rows_a_second": rate,
-        "bytes": sum(tensor.numel() * tensor.element_size() for tensor in state),
+        "bytes": float(sum(tensor.numel() * tensor.element_size() for tensor in state)),
     }
 
 
 def _start_folder(folder: Path, config: Config, prepared: Prepared, resume: bool) -> None:
     """Write what is known before training. Raises `RunError` where that would mix two runs in one folder."""
     data = {"digest": prepared.digest}
+    others = {path.name for path in folder.iterdir()} - _FIRST if folder.is_dir() else set()
+    if others and not (folder / "config.yaml").exists():
+        raise RunError.of(str(folder), "holds other files, and no run", "Choose another --out")
     if (folder / "config.yaml").exists() and not resume:
         fix = f"polytask fit --resume {folder} goes on with it; else choose another --out"
         raise RunError.of(str(folder), "already holds a run", fix)
@@ -137,8 +155,11 @@ def _start_folder(folder: Path, config: Config, prepared: Prepared, resume: bool
         raise RunError.of(str(folder), "the data have changed since this run began", "Restore them, or start a new run")
     _files.write_json(folder / "data.json", data)
     _files.write(folder / "split.parquet", lambda path: pq.write_table(prepared.split.to_table(), path))
-    _files.write_json(folder / "schema.json", prepared.schema.to_json())
-    _files.write_yaml(folder / "config.yaml", config.to_dict())
+    describe(folder, config, prepared.schema)
+
+
+_FIRST = {"data.json", "split.parquet", "schema.json"}
+"""What a run that was killed at once may have left behind without its configuration."""
 
 
 def _is_source(item: Any) -> bool:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from torch.optim import Optimizer
 from polytask.core import Balancer, Batch, Fit, Parameters, RunError, Source, System, Update
 
 from . import checkpoint, log
+from .average import Average
 from .checkpoint import Checkpoint, Progress
+from .interrupt import Interrupt
 from .predict import evaluate, mean_primary, predict
 from .training import Training, set_threads
 
@@ -42,7 +45,9 @@ class Loop:
     folder: Path | None = None
     report: Report | None = None
     progress: Progress = field(default_factory=Progress)
+    _trainable: list[nn.Parameter] = field(default_factory=list, init=False)
     _shared: list[nn.Parameter] = field(default_factory=list, init=False)
+    _average: Average | None = field(default=None, init=False)
     _own: dict[str, list[nn.Parameter]] = field(default_factory=dict, init=False)
 
     def run(self) -> None:
@@ -51,8 +56,18 @@ class Loop:
         Raises `RunError` naming the tasks whose loss is no longer finite.
         """
         resumed = self._resume()
+        self._trainable = [p for p in self.system.parameters() if p.requires_grad]
+        loggers = log.loggers(self.training.loggers, self.folder) if self.folder and self.fabric.global_rank == 0 else []
+        threads = torch.get_num_threads()
         set_threads(self.training.threads, self.system)
-        loggers = log.loggers(self.training.loggers, self.folder) if self.folder else []
+        try:
+            self._run(resumed, loggers)
+        finally:
+            torch.set_num_threads(threads)
+            for logger in loggers:
+                logger.close()
+
+    def _run(self, resumed: Checkpoint | None, loggers: list[log.Logger]) -> None:
         stages = self.system.stages()
         while self.progress.stage < len(stages):
             stage = stages[self.progress.stage]
@@ -65,8 +80,6 @@ class Loop:
             resumed = None
             self.progress.next_stage()
             self._save(self.system.state_dict(), None)
-        for logger in loggers:
-            logger.close()
 
     def _resume(self) -> Checkpoint | None:
         path = self.folder / "checkpoint.safetensors" if self.folder else None
@@ -82,31 +95,42 @@ class Loop:
             stage.before()
         groups = self._groups(stage)
         optimizer = self.training.make_optimizer(groups)
+        model, wrapped = self.fabric.setup(self.system, optimizer)
+        model.mark_forward_method(stage.losses)
+        self.balancer.to(self.fabric.device)
+        # From here on the parameters lie on their device: what follows refers to them there.
+        average = self._average = Average(self.system, self.training.average)
         best = {name: value.clone() for name, value in self.system.state_dict().items()}
         if resumed and self.progress.epoch:
             resumed.restore_optimizer(optimizer)
-            best = resumed.best
-        model, wrapped = self.fabric.setup(self.system, optimizer)
-        model.mark_forward_method(stage.losses)
+            average.load_state_dict(resumed.under("average"))
+            best = resumed.under("best")
         epochs = max(1, round(self.training.epochs * stage.length))
         saved = time.monotonic()
-        while self.progress.epoch < epochs and self.progress.wait < self.training.patience:
-            row, better = self._epoch(stage, model, wrapped, epochs)
-            if better:
-                best = {name: value.detach().clone() for name, value in self.system.state_dict().items()}
-            for logger in loggers:
-                logger.epoch(row, self.progress.step)
-            if self.report:
-                self.report(self.progress, stage, epochs)
-            if time.monotonic() - saved >= self.training.save_every:
-                self._save(best, optimizer)
-                saved = time.monotonic()
+        with Interrupt(self.folder is not None) as interrupt:
+            while self.progress.epoch < epochs and self.progress.wait < self.training.patience:
+                started = time.perf_counter()
+                means, weights = self._epoch(stage, model, wrapped, average, epochs)
+                with average.applied():
+                    row = self._row(stage, means, weights, optimizer.param_groups[0]["lr"], started)
+                    if self._is_better(row):
+                        best = {name: value.detach().clone() for name, value in self.system.state_dict().items()}
+                for logger in loggers:
+                    logger.epoch(row, self.progress.step)
+                if self.report:
+                    self.report(self.progress, stage, epochs)
+                if interrupt.asked or time.monotonic() - saved >= self.training.save_every:
+                    self._save(best, optimizer)
+                    saved = time.monotonic()
+                if interrupt.asked:
+                    raise KeyboardInterrupt
         self.system.load_state_dict(best)
-        self.system.requires_grad_(True)
+        for parameter in self._trainable:
+            parameter.requires_grad_(True)
 
     def _groups(self, stage: Fit) -> list[Parameters]:
         """What the stage trains, with the balancer's own parameters; all else of the system is frozen meanwhile."""
-        groups = list(stage.parameters or [Parameters(list(self.system.parameters()))])
+        groups = list(chain.from_iterable(map(self._decayed, stage.parameters or [Parameters(self._trainable)])))
         self.system.requires_grad_(False)
         for group in groups:
             for parameter in group.parameters:
@@ -116,36 +140,52 @@ class Loop:
         own = list(self.balancer.parameters())
         return groups + ([Parameters(own, weight_decay=0.0)] if own else [])
 
-    def _epoch(self, stage: Fit, model: Any, optimizer: Any, epochs: int) -> tuple[log.Row, bool]:
-        """One pass over the source, then the validation score."""
+    def _decayed(self, group: Parameters) -> list[Parameters]:
+        """The group in two: weight decay is for weights, not for biases, scales, embeddings and the like."""
+        weights = {id(p) for name, p in self.system.named_parameters() if name.endswith("weight")}
+        parts = [[p for p in group.parameters if (id(p) in weights) == has] for has in (True, False)]
+        return [part for part in (replace(group, parameters=parts[0]), Parameters(parts[1], group.lr, 0.0)) if part.parameters]
+
+    def _epoch(
+        self, stage: Fit, model: Any, optimizer: Any, average: Average, epochs: int
+    ) -> tuple[dict[str, float], list[Tensor]]:
+        """One pass over the source, or several over a short one: mean losses, and the weights of every step."""
         progress, source = self.progress, stage.source or self.source
+        passes = max(1, round(self.training.steps / len(source)))
+        batches = passes * len(source)
         # Everything random follows from these numbers, so a resumed run needs no generator state.
         torch.manual_seed(hash((self.training.seed, progress.stage, progress.epoch, self.fabric.global_rank)) % 2**63)
         self.system.train()
         self.balancer.start_epoch(progress.epoch)
-        started, steps = time.perf_counter(), math.ceil(len(source) / self.training.accumulate)
+        started, steps = time.perf_counter(), math.ceil(batches / self.training.accumulate)
         sums: dict[str, Tensor] = {}
         weights: list[Tensor] = []
         pending: list[Batch] = []
-        for number, batch in enumerate(source.epoch(progress.epoch), start=1):
+        first = progress.epoch * passes
+        for number, batch in enumerate(chain.from_iterable(source.epoch(first + p) for p in range(passes)), start=1):
             pending.append(batch)
-            if len(pending) == self.training.accumulate or number == len(source):
+            if len(pending) == self.training.accumulate or number == batches:
                 rate = self.training.rate(progress.step, steps * epochs)
                 for group in optimizer.param_groups:
                     group["lr"] = self.training.lr * group["scale"] * rate
                 weights.append(self._step(stage, model, optimizer, pending, sums))
                 progress.step += 1
+                average.update(progress.step)
                 pending = []
         progress.seconds += time.perf_counter() - started
         progress.steps += steps
-        means = {name: float(total / count) for name, (total, count) in _split(sums).items()}
+        means = _means(sums, self.fabric.world_size)
         self._check(means)
         progress.epoch += 1
-        row = self._row(stage, means, weights, optimizer.param_groups[0]["lr"], time.perf_counter() - started)
-        better = progress.best is None or float(row["score"]) > progress.best
-        progress.best, progress.wait = (float(row["score"]), 0) if better else (progress.best, progress.wait + 1)
+        return means, weights
+
+    def _is_better(self, row: log.Row) -> bool:
+        """Take an epoch's score into the progress; whether it is the best of its stage so far."""
+        progress, score = self.progress, float(row["score"])
+        better = progress.best is None or score > progress.best
+        progress.best, progress.wait = (score, 0) if better else (progress.best, progress.wait + 1)
         progress.history.append(row)
-        return row, better
+        return better
 
     def _step(self, stage: Fit, model: Any, optimizer: Any, batches: list[Batch], sums: dict[str, Tensor]) -> Tensor:
         """One update from one or several batches; adds their losses to `sums`; the mean weights used."""
@@ -159,7 +199,7 @@ class Loop:
                 batch = replace(batch, tasks=tuple(name for name in batch.tasks if name in stage.tasks))
             with self.fabric.no_backward_sync(model, enabled=several):
                 losses, representation = self._losses(stage, model, batch)
-                if not losses:
+                if not losses and not several:  # with several, another process may have some: all take part in the step
                     continue
                 used.append(self.balancer.step(self._update(losses, representation)))
             for name, loss in losses.items():
@@ -172,7 +212,7 @@ class Loop:
         if self.balancer.looks_back:
             with torch.no_grad():
                 self.balancer.observe(self._losses(stage, model, batch)[0])
-        return torch.stack(used).mean(0) if used else torch.zeros(len(self.system.tasks))
+        return torch.stack(used).mean(0) if used else torch.zeros(len(self.system.tasks), device=self.fabric.device)
 
     def _losses(self, stage: Fit, model: Any, batch: Batch) -> tuple[dict[str, Tensor], Tensor | None]:
         """The stage's losses, and the shared representation where the balancer works on it."""
@@ -213,7 +253,8 @@ class Loop:
             fix = "Lower training.lr, or look for extreme values in these targets; the last checkpoint is kept"
             raise RunError.of(where, f"the loss of {', '.join(bad)} is not finite", fix)
 
-    def _row(self, stage: Fit, means: Mapping[str, float], weights: list[Tensor], lr: float, seconds: float) -> log.Row:
+    def _row(self, stage: Fit, means: Mapping[str, float], weights: list[Tensor], lr: float, started: float) -> log.Row:
+        """The numbers of an epoch: the score is the mean of the tasks' primary validation metrics."""
         progress, names = self.progress, list(self.system.tasks if stage.tasks is None else stage.tasks)
         scores = evaluate(self.system.tasks, predict(self.system, self.validation, names), self.validation)
         score = mean_primary(self.system.tasks, scores)
@@ -221,7 +262,7 @@ class Loop:
             "stage": stage.name,
             "epoch": progress.epoch,
             "step": progress.step,
-            "seconds": round(seconds, 4),
+            "seconds": round(time.perf_counter() - started, 4),
             "lr": lr,
         }
         # Without a defined metric (validation rows of one class only) the training loss is all there is to stop on.
@@ -234,12 +275,24 @@ class Loop:
         if self.folder is None or self.fabric.global_rank != 0:
             return
         log.write_csv(self.folder / "metrics.csv", self.progress.history)
-        path = self.folder / "checkpoint.safetensors"
-        checkpoint.save(path, self.progress, self.system, best, self.balancer, optimizer)
+        parts = {"system": self.system.state_dict(), "best": best, "balancer": self.balancer.state_dict()}
+        if self._average is not None:
+            parts["average"] = self._average.state_dict()
+        checkpoint.save(self.folder / "checkpoint.safetensors", self.progress, parts, optimizer)
 
 
-def _split(sums: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
-    return {name: (pair[0], pair[1]) for name, pair in sums.items()}
+def _means(sums: Mapping[str, Tensor], processes: int) -> dict[str, float]:
+    """The mean of each loss over all processes, which may have met different tasks."""
+    mine = {name: pair.tolist() for name, pair in sums.items()}
+    each: list[Any] = [mine]
+    if processes > 1:
+        each = [None] * processes
+        torch.distributed.all_gather_object(each, mine)
+    names = dict.fromkeys(name for one in each for name in one)
+    return {
+        name: math.fsum(one[name][0] for one in each if name in one) / math.fsum(one[name][1] for one in each if name in one)
+        for name in names
+    }
 
 
 def _mean_over_processes(tensor: Tensor) -> Tensor:

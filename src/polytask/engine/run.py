@@ -1,7 +1,7 @@
 """A run: a folder with configuration, schema, weights, metrics, predictions. It loads anywhere with polytask alone."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from polytask.core import RunError, Schema, System, registry
+from polytask.core import OptionError, RunError, Schema, System, registry
 from polytask.data import read
 
 from . import _files
@@ -43,26 +43,31 @@ class Run:
             raise RunError.of(str(folder), known, fix)
         values = read_yaml(folder / "config.yaml")
         _check_version(folder, values.get("polytask"))
-        config = Config.from_dict(values)
+        try:
+            config = Config.from_dict(values)
+        except OptionError as error:
+            raise RunError(*(replace(f, where=f"{folder / 'config.yaml'}: {f.where}") for f in error.faults)) from None
         about = _files.read_json(folder / "schema.json")
         try:
             schema = Schema.from_json(about)
-        except (KeyError, TypeError) as error:
-            raise RunError.of(str(folder / "schema.json"), f"does not describe a schema ({error})", "Train again") from None
-        tensors, header = _files.read_tensors(folder / "model.safetensors")
-        system = registry.load(config.system).build(schema, config.options)
+        except _DAMAGED as error:
+            problem = f"does not describe a schema ({_files.one_line(error)})"
+            raise RunError.of(str(folder / "schema.json"), problem, "It was edited: restore it or train again") from None
+        model = folder / "model.safetensors"
+        tensors, header = _files.read_tensors(model)
         try:
+            system = registry.load(config.system).build(schema, config.options)
             system.load_state_dict(tensors)
-        except RuntimeError as error:
+            scores, cost = header["scores"], header["cost"]
+        except (RuntimeError, *_DAMAGED) as error:
             fix = "config.yaml, schema.json and model.safetensors must be of one run: restore them or train again"
-            raise RunError.of(str(folder / "model.safetensors"), f"does not fit {config.system} ({error})", fix) from None
-        return cls(config, schema, system.eval(), header["scores"], header["cost"], folder)
+            raise RunError.of(str(model), f"does not fit {config.system} ({_files.one_line(error)})", fix) from None
+        return cls(config, schema, system.eval(), scores, cost, folder)
 
     def save(self, folder: Path | str) -> None:
         """Write `config.yaml`, `schema.json`, `model.safetensors`: the latter last, for it marks the run as finished."""
         self.folder = Path(folder)
-        _files.write_yaml(self.folder / "config.yaml", self.config.to_dict())
-        _files.write_json(self.folder / "schema.json", self.schema.to_json())
+        describe(self.folder, self.config, self.schema)
         about = {"version": VERSION, "system": self.config.system, "scores": self.scores, "cost": dict(self.cost)}
         _files.write_tensors(self.folder / "model.safetensors", self.system.state_dict(), about)
 
@@ -100,6 +105,21 @@ class Run:
         for task in self.schema.tasks.values():
             columns |= {f"true_{c}": chosen[c] for c in task.columns if c in chosen.column_names}
         _files.write(self.folder / "predictions.parquet", lambda path: pq.write_table(pa.table(columns), path))
+
+
+_DAMAGED = (AttributeError, IndexError, KeyError, TypeError, ValueError, OptionError)
+"""What reading an edited description may end in."""
+
+
+def describe(folder: Path, config: Config, schema: Schema) -> None:
+    """Write `schema.json` and `config.yaml`, with a copy of a user's own system, so that the folder can be moved."""
+    values = config.to_dict()
+    if config.system.endswith(".py"):
+        own = registry.file_of(config.system)
+        values["system"]["name"] = own.name
+        _files.write_text(folder / own.name, own.read_text(encoding="utf-8"))
+    _files.write_json(folder / "schema.json", schema.to_json())
+    _files.write_yaml(folder / "config.yaml", values)
 
 
 def _check_version(folder: Path, version: Any) -> None:

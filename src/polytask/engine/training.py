@@ -16,17 +16,22 @@ class Training:
     """Options of the loop; the same for every system that is compared."""
 
     epochs: int = opt(100, "most passes over the training rows", ours="early stopping ends most runs sooner", ge=1)
-    patience: int = opt(16, "epochs without a better validation score before stopping", ours="measured: docs/defaults.md", ge=1)
+    steps: int = opt(50, "steps that a pass has at least: short ones are repeated", ours="measured: docs/defaults.md", ge=1)
+    patience: int = opt(8, "epochs without a better validation score before stopping", ours="measured: docs/defaults.md", ge=1)
     batch_size: int = opt(256, "rows a step", ours="measured: docs/defaults.md", ge=1)
     optimizer: Literal["adamw", "sgd"] = opt("adamw", "the optimizer", ours="usual", choices=("adamw", "sgd"))
-    lr: float = opt(2e-3, "learning rate", ours="measured: docs/defaults.md", gt=0)
-    weight_decay: float = opt(3e-4, "decoupled weight decay", ours="measured: docs/defaults.md", ge=0)
+    lr: float = opt(4e-3, "learning rate", ours="measured: docs/defaults.md", gt=0)
+    weight_decay: float = opt(0.1, "decoupled weight decay of the weights", ours="measured: docs/defaults.md", ge=0)
     momentum: float = opt(0.9, "momentum of SGD", ours="usual", ge=0, lt=1)
     schedule: Literal["constant", "cosine", "linear"] = opt(
         "constant", "learning rate over the epochs", ours="early stopping", choices=("constant", "cosine", "linear")
     )
+    average: float = opt(
+        0.98, "decay of the running average of the weights, which is what predicts (0: none)",
+        ours="measured: docs/defaults.md", ge=0, lt=1,
+    )  # fmt: skip
     warmup: float = opt(0.0, "share of the steps in which the learning rate rises from 0", ours="small networks", ge=0, lt=1)
-    clip: float = opt(1.0, "largest norm of the gradient (0: no limit)", ours="long-tailed targets", ge=0)
+    clip: float = opt(0.0, "largest norm of the gradient (0: no limit)", ours="Adam's steps are bounded", ge=0)
     accumulate: int = opt(1, "batches whose gradients are added up before a step", ours="memory", ge=1)
     seed: int = opt(0, "seed of weights, batches and dropout", ours="any", ge=0)
     accelerator: str = opt("auto", "device kind, as Lightning Fabric names it", ours="Fabric")
@@ -50,7 +55,7 @@ class Training:
         ]
         if self.optimizer == "sgd":
             return SGD(listed, lr=self.lr, momentum=self.momentum)
-        return AdamW(listed, lr=self.lr, foreach=True)
+        return AdamW(listed, lr=self.lr, fused=True)
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate at `step` of `steps`, as a multiple of `lr`."""

@@ -13,9 +13,8 @@ import torch
 from jaxtyping import Bool, Shaped
 from torch import Tensor
 
-from polytask.core import DataError
+from polytask.core import DataError, arrow
 
-from . import _arrow
 from ._cache import cached
 
 _SHOWN = 5
@@ -23,11 +22,11 @@ _SHOWN = 5
 
 def have_extension(column: pa.ChunkedArray, extensions: tuple[str, ...]) -> bool:
     """Whether the column is strings of which at least 90 % end like these files."""
-    array = _arrow.plain(column)
+    array = arrow.plain(column)
     pattern = rf"\.({'|'.join(extensions)})$"
-    if not _arrow.is_text(array.type):
+    if not arrow.is_text(array.type):
         return False
-    return _arrow.all_cells(array, lambda cells: pc.match_substring_regex(cells, pattern, ignore_case=True), 0.9)
+    return arrow.all_cells(array, lambda cells: pc.match_substring_regex(cells, pattern, ignore_case=True), 0.9)
 
 
 def decode(
@@ -43,7 +42,7 @@ def decode(
     Each different file is read once; the result is kept under the files' names, sizes and times, and `settings` (JSON: all else
     that `read` depends on). Raises `DataError` that names the rows and files which are missing or cannot be read.
     """
-    cells = _arrow.texts(name, _arrow.plain(column))
+    cells = arrow.texts(name, arrow.plain(column))
     coded = cells.dictionary_encode()
     paths = [Path(root, path).expanduser() for path in coded.dictionary.to_pylist()]
     rows = pc.fill_null(coded.indices, -1).cast(pa.int64()).to_numpy()
@@ -54,7 +53,7 @@ def decode(
         return filled
 
     key = [settings, [_signature(path) for path in paths], rows.tolist()]
-    return torch.from_numpy(cached(key, compute)), _arrow.present(cells)
+    return torch.from_numpy(cached(key, compute)), torch.from_numpy(arrow.valid(cells))
 
 
 def _signature(path: Path) -> list[Any]:

@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from polytask.core import Input
+from polytask.core import Input, arrow
 
-from . import _arrow
+from . import _recognise
 from ._example import check_sizes
 
 _TRUE = pa.array(["true", "yes", "y", "t", "1"], pa.large_string())
@@ -33,24 +34,26 @@ class Boolean(Input):
     @classmethod
     def recognises(cls, name: str, column: pa.ChunkedArray) -> bool:
         """Booleans; numbers that are all 0 or 1; true/false, yes/no, y/n, t/f in any case."""
-        array = _arrow.plain(column)
-        if not (pa.types.is_boolean(array.type) or _arrow.is_text(array.type) or _arrow.looks_numeric(array)):
+        array = arrow.plain(column)
+        if not (pa.types.is_boolean(array.type) or arrow.is_text(array.type) or _recognise.looks_numeric(array)):
             return False
-        if _arrow.distinct(array) > _SPELLINGS:
+        if arrow.count_distinct(array) > _SPELLINGS:
             return False
-        return _arrow.all_cells(_words(name, array), lambda cells: pc.or_(pc.is_in(cells, _TRUE), pc.is_in(cells, _FALSE)))
+        return arrow.all_cells(_words(name, array), lambda cells: pc.or_(pc.is_in(cells, _TRUE), pc.is_in(cells, _FALSE)))
 
     def fit(self, column: pa.ChunkedArray) -> "Boolean":
         self.encode(column)  # for its errors; there is nothing to learn
         return self
 
     def encode(self, column: pa.ChunkedArray) -> tuple[Float[Tensor, "rows"], Bool[Tensor, "rows"]]:
-        array = _arrow.plain(column)
+        array = arrow.plain(column)
         words = _words(self.name, array)
         true = pc.is_in(words, _TRUE)
         good = pc.or_(pc.or_(true, pc.is_in(words, _FALSE)), pc.is_null(words))
-        _arrow.check(self.name, array, good, "neither yes nor no", "Correct them, or declare the column a category or number")
-        return torch.from_numpy(true.to_numpy(zero_copy_only=False).astype("float32")), _arrow.present(words)
+        arrow.check(
+            self.name, array, np.asarray(good), "neither yes nor no", "Correct them, or declare the column a category or number"
+        )
+        return torch.from_numpy(np.asarray(true).astype(np.float32)), torch.from_numpy(arrow.valid(words))
 
     @classmethod
     def example(cls, name: str, sizes: tuple[int, ...]) -> "Boolean":
@@ -62,4 +65,4 @@ class Boolean(Input):
 
 
 def _words(name: str, array: pa.Array) -> pa.Array:
-    return pc.utf8_lower(_arrow.texts(name, array))
+    return pc.utf8_lower(arrow.texts(name, array))

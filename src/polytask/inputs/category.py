@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from polytask.core import Input, fitted, opt
+from polytask.core import Input, arrow, fitted, opt
 
-from . import _arrow, _recognise
+from . import _recognise
 from ._example import check_sizes
 
 
@@ -37,25 +37,25 @@ class Category(Input):
 
     @classmethod
     def recognises(cls, name: str, column: pa.ChunkedArray) -> bool:
-        """Dictionaries; strings that are neither numbers, prose nor names of rows; whole numbers with few different values."""
-        array = _arrow.plain(column)
+        """Dictionaries; strings that are neither numbers, prose nor names of rows; whole numbers that are codes."""
+        array = arrow.plain(column)
         if array.null_count == len(array) or _recognise.identifies(name, array):
             return False
-        if _arrow.looks_numeric(array):
-            return pa.types.is_dictionary(column.type) or _recognise.is_code(array)
-        return _arrow.is_text(array.type) and not _recognise.is_prose(array)
+        if _recognise.looks_numeric(array):
+            return pa.types.is_dictionary(column.type) or _recognise.is_code(name, array)
+        return arrow.is_text(array.type) and not _recognise.is_prose(array)
 
     def fit(self, column: pa.ChunkedArray) -> "Category":
-        counts = pc.value_counts(_arrow.texts(self.name, _arrow.plain(column)).drop_null())
+        counts = pc.value_counts(arrow.texts(self.name, arrow.plain(column)).drop_null())
         rows = Counter(dict(zip(counts.field(0).to_pylist(), counts.field(1).to_pylist(), strict=True)))
         often = sorted((-count, value) for value, count in rows.items() if count >= self.min_rows)
         return replace(self, values=tuple(value for _, value in often[: self.max_values]))
 
     def encode(self, column: pa.ChunkedArray) -> tuple[Int64[Tensor, "rows"], Bool[Tensor, "rows"]]:
-        cells = _arrow.texts(self.name, _arrow.plain(column))
+        cells = arrow.texts(self.name, arrow.plain(column))
         known = pc.index_in(cells, value_set=pa.array(self.values, cells.type), skip_nulls=True)
         codes = pc.add(pc.fill_null(known, -1), 1).cast(pa.int64())
-        return torch.from_numpy(codes.to_numpy().copy()), _arrow.present(cells)
+        return torch.from_numpy(codes.to_numpy().copy()), torch.from_numpy(arrow.valid(cells))
 
     @classmethod
     def example(cls, name: str, sizes: tuple[int, ...]) -> "Category":

@@ -12,9 +12,8 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-from polytask.core import DataError, Input, fitted
+from polytask.core import DataError, Input, arrow, fitted
 
-from . import _arrow
 from ._example import check_sizes
 
 _ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?\s?(Z|[+-]\d{2}:?\d{2})?)?$"
@@ -53,14 +52,14 @@ class DateTime(Input):
     @classmethod
     def recognises(cls, name: str, column: pa.ChunkedArray) -> bool:
         """Timestamps, dates, and strings of which 99 % are ISO 8601."""
-        array = _arrow.plain(column)
-        if _arrow.is_text(array.type):
-            return _arrow.all_cells(array, lambda cells: pc.match_substring_regex(cells, _ISO), 0.99)
+        array = arrow.plain(column)
+        if arrow.is_text(array.type):
+            return arrow.all_cells(array, lambda cells: pc.match_substring_regex(cells, _ISO), 0.99)
         moments = pa.types.is_timestamp(array.type) or pa.types.is_date(array.type)
         return bool(moments) and array.null_count < len(array)
 
     def fit(self, column: pa.ChunkedArray) -> "DateTime":
-        array = _arrow.plain(column)
+        array = arrow.plain(column)
         zone = (array.type.tz or "") if pa.types.is_timestamp(array.type) else ""
         seconds = _seconds(self.name, array, zone)
         seconds = seconds[~np.isnan(seconds)]
@@ -71,7 +70,7 @@ class DateTime(Input):
         return replace(self, timezone=zone, mean=float(seconds.mean()), deviation=deviation, cycles=cycles)
 
     def encode(self, column: pa.ChunkedArray) -> tuple[Float[Tensor, "rows size"], Bool[Tensor, "rows"]]:
-        seconds = _seconds(self.name, _arrow.plain(column), self.timezone)
+        seconds = _seconds(self.name, arrow.plain(column), self.timezone)
         present = ~np.isnan(seconds)
         known = np.where(present, seconds, self.mean)
         turns = _turns(known)
@@ -95,10 +94,10 @@ class DateTime(Input):
 def _seconds(name: str, array: pa.Array, zone: str) -> Float64[np.ndarray, "rows"]:
     """Seconds since 1970 on the wall clock, NaN where the cell is null."""
     kind = array.type
-    if _arrow.is_text(kind):
+    if arrow.is_text(kind):
         parsed = pd.to_datetime(array.to_pandas(), format="ISO8601", utc=True, errors="coerce").dt.tz_localize(None)
         good = pc.or_(pa.array(parsed.notna().to_numpy()), pc.is_null(array))
-        _arrow.check(name, array, good, "no dates", "Write ISO 8601, as in 2026-01-31 or 2026-01-31T18:05:00")
+        arrow.check(name, array, np.asarray(good), "no dates", "Write ISO 8601, as in 2026-01-31 or 2026-01-31T18:05:00")
         array = pa.array(parsed.to_numpy())
     elif pa.types.is_timestamp(kind) and kind.tz:
         array = pc.local_timestamp(array.cast(pa.timestamp("us", zone or "UTC"), safe=False))

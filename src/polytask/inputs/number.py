@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-from polytask.core import Input, fitted, opt
+from polytask.core import Input, arrow, fitted, opt
 
-from . import _arrow, _recognise
+from . import _recognise
 from ._example import check_sizes
 
 _CLIP = 3.5
@@ -53,13 +53,13 @@ class Number(Input):
     @classmethod
     def recognises(cls, name: str, column: pa.ChunkedArray) -> bool:
         """Numbers, or strings of which 99 % are, unless they name rows; codes and flags are asked for earlier."""
-        array = _arrow.plain(column)
-        return _arrow.looks_numeric(array) and not _recognise.identifies(name, array)
+        array = arrow.plain(column)
+        return _recognise.looks_numeric(array) and not _recognise.identifies(name, array)
 
     def fit(self, column: pa.ChunkedArray) -> "Number":
-        cells = _arrow.numbers(self.name, _arrow.plain(column))
-        values = cells.drop_null().to_numpy()
-        missing = cells.null_count / max(len(cells), 1)
+        cells = arrow.numbers(self.name, arrow.plain(column))
+        values = cells[~np.isnan(cells)]
+        missing = 1 - len(values) / max(len(cells), 1)
         if not len(values):
             return replace(self, quantiles=(0.0,), missing=missing)
         exponent = _exponent(values)
@@ -74,10 +74,10 @@ class Number(Input):
         return replace(known, edges=_edges(known._scaled(values), self.bins))
 
     def encode(self, column: pa.ChunkedArray) -> tuple[Float[Tensor, "rows"], Bool[Tensor, "rows"]]:
-        cells = _arrow.numbers(self.name, _arrow.plain(column))
-        present = _arrow.present(cells)
-        values = torch.from_numpy(self._scaled(cells.fill_null(0.0).to_numpy()).astype(np.float32))
-        return torch.where(present, values, 0.0), present
+        cells = arrow.numbers(self.name, arrow.plain(column))
+        present = ~np.isnan(cells)
+        values = np.where(present, self._scaled(np.where(present, cells, 0.0)), 0.0).astype(np.float32)
+        return torch.from_numpy(values), torch.from_numpy(present)
 
     def _scaled(self, values: Float64[np.ndarray, "rows"]) -> Float64[np.ndarray, "rows"]:
         if self.scale == "standard":

@@ -10,9 +10,9 @@ from jaxtyping import Bool
 from sklearn.feature_extraction.text import HashingVectorizer
 from torch import Tensor
 
-from polytask.core import Column, Input, Ragged, opt
+from polytask.core import Column, Input, Ragged, arrow, opt
 
-from . import _arrow, _minilm, _recognise
+from . import _minilm, _recognise
 from ._example import check_sizes
 
 
@@ -37,22 +37,22 @@ class Text(Input):
     encoder: Literal["hash", "minilm"] = opt(
         "hash", "how texts become numbers", ours="offline and quick; minilm needs polytask[text]", choices=("hash", "minilm")
     )
-    buckets: int = opt(2**16, "different ids that n-grams are hashed to", ours="few collisions below 50 000 n-grams", ge=1)
+    buckets: int = opt(2**12, "different ids that n-grams are hashed to", ours="measured: more learn rows by heart", ge=1)
     characters: bool = opt(False, "hash character 3-grams too", ours="for misspelt or unsegmented texts")
 
     @classmethod
     def recognises(cls, name: str, column: pa.ChunkedArray) -> bool:
         """Strings with blanks in most cells and many different values."""
-        return _recognise.is_prose(_arrow.plain(column))
+        return _recognise.is_prose(arrow.plain(column))
 
     def fit(self, column: pa.ChunkedArray) -> "Text":
-        _arrow.texts(self.name, _arrow.plain(column))  # for its errors
+        arrow.texts(self.name, arrow.plain(column))  # for its errors
         return self
 
     def encode(self, column: pa.ChunkedArray) -> tuple[Column, Bool[Tensor, "rows"]]:
-        cells = _arrow.texts(self.name, _arrow.plain(column))
+        cells = arrow.texts(self.name, arrow.plain(column))
         if self.encoder == "minilm":
-            return _minilm.embed(cells), _arrow.present(cells)
+            return _minilm.embed(cells), torch.from_numpy(arrow.valid(cells))
         ids = self._hash(cells.fill_null("").to_pylist())
         return ids, ids.lengths > 0
 

@@ -10,9 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-from polytask.core import DataError, Input, fitted
+from polytask.core import DataError, Input, arrow, fitted
 
-from . import _arrow
 from ._example import check_sizes
 
 _LARGE = 1e150
@@ -40,14 +39,14 @@ class Vector(Input):
     @classmethod
     def recognises(cls, name: str, column: pa.ChunkedArray) -> bool:
         """Arrow lists of numbers, of one length."""
-        array = _arrow.plain(column)
+        array = arrow.plain(column)
         if not _holds_numbers(array.type) or array.null_count == len(array):
             return False
         lengths = pc.list_value_length(array)
-        return _arrow.distinct(lengths) == 1 and bool(pc.max(lengths).as_py())
+        return arrow.count_distinct(lengths) == 1 and bool(pc.max(lengths).as_py())
 
     def fit(self, column: pa.ChunkedArray) -> "Vector":
-        array = _arrow.plain(column)
+        array = arrow.plain(column)
         cells = array.drop_null()
         if not len(cells) or not _holds_numbers(array.type):
             fix = "Leave the column out" if not len(cells) else "Declare it as another kind"
@@ -62,8 +61,8 @@ class Vector(Input):
         return replace(self, size=size, mean=tuple(mean.tolist()), deviation=tuple(np.where(constant, 1.0, deviation).tolist()))
 
     def encode(self, column: pa.ChunkedArray) -> tuple[Float[Tensor, "rows size"], Bool[Tensor, "rows"]]:
-        array = _arrow.plain(column)
-        present = _arrow.present(array)
+        array = arrow.plain(column)
+        present = torch.from_numpy(arrow.valid(array))
         encoded = torch.zeros(len(array), self.size)
         if present.any():
             standard = (_matrix(self.name, array, self.size) - np.array(self.mean)) / np.array(self.deviation)
@@ -80,8 +79,7 @@ class Vector(Input):
 
 
 def _holds_numbers(kind: pa.DataType) -> bool:
-    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    return bool(lists and (pa.types.is_integer(kind.value_type) or pa.types.is_floating(kind.value_type)))
+    return bool(arrow.is_list(kind) and (pa.types.is_integer(kind.value_type) or pa.types.is_floating(kind.value_type)))
 
 
 def _matrix(name: str, array: pa.Array, size: int) -> Float64[np.ndarray, "present size"]:
@@ -89,10 +87,10 @@ def _matrix(name: str, array: pa.Array, size: int) -> Float64[np.ndarray, "prese
     if not _holds_numbers(array.type):
         raise DataError.of(f"column '{name}'", f"cells of type {array.type} are not lists of numbers")
     good = pc.fill_null(pc.equal(pc.list_value_length(array), size), True)
-    _arrow.check(name, array, good, f"not of length {size}", "Bring all lists to one length")
+    arrow.check(name, array, np.asarray(good), f"not of length {size}", "Bring all lists to one length")
     numbers = array.drop_null().flatten().cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy()
     values: Float64[np.ndarray, "present size"] = numbers.reshape(-1, size)
     small = np.ones(len(array), bool)
-    small[_arrow.present(array).numpy()] = ~(np.abs(values) > _LARGE).any(1)
-    _arrow.check(name, array, pa.array(small), "infinite or too large", "Correct them or leave them empty")
+    small[arrow.valid(array)] = ~(np.abs(values) > _LARGE).any(1)
+    arrow.check(name, array, small, "infinite or too large", "Correct them or leave them empty")
     return values

@@ -11,6 +11,7 @@ alone, and need not know.
 """
 
 import math
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int
@@ -57,7 +58,17 @@ class MemberLinear(nn.Module):
             return x @ self.weight[0] + self.bias[0]
         if not self.training:
             return x @ self.weight + self.bias
-        # All members' outputs in one product, then each row's own: outputs are narrow, so this is cheaper than sorting rows.
-        every = torch.einsum("...bi,mio->...bmo", x, self.weight) + self.bias[:, 0]
-        batch = x.shape[-2]
-        return every[..., torch.arange(batch, device=x.device), shares(self.members, batch, x.device), :]
+        rows, place = blocks(self.members, x.shape[-2], x.device)
+        every = x[..., rows, :] @ self.weight + self.bias
+        return every.flatten(-3, -2)[..., place, :]
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is kept here has to serve training too, whoever asks first
+def blocks(members: int, batch: int, device: torch.device) -> tuple[Int[Tensor, "members most"], Int[Tensor, "batch"]]:
+    """The rows of each member, filled up to equal numbers with any row, and where each row of the batch is among them."""
+    share = shares(members, batch, device)
+    first = torch.searchsorted(share, torch.arange(members, device=device))
+    most = -(-batch // members)
+    rows = (first[:, None] + torch.arange(most, device=device)).clamp(max=batch - 1)
+    return rows, share * most + torch.arange(batch, device=device) - first[share]

@@ -18,7 +18,7 @@ class TrunkOptions(EncoderOptions):
     members: int = opt(16, "networks in one, by TabM's adapters", ours="measured: docs/defaults.md", ge=1)
     width: int = opt(256, "width of a hidden layer", ours="measured: docs/defaults.md", ge=1)
     depth: int = opt(2, "hidden layers", ours="measured: docs/defaults.md", ge=0)
-    dropout: float = opt(0.1, "dropout after each hidden layer", ours="measured: docs/defaults.md", ge=0, lt=1)
+    dropout: float = opt(0.0, "dropout after each hidden layer", ours="measured: docs/defaults.md", ge=0, lt=1)
 
     @property
     def widths(self) -> tuple[int, ...]:

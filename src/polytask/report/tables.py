@@ -2,36 +2,85 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from rich.console import Console, Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from polytask.core import Card
 from polytask.core.option import Option
+from polytask.data.real import DataSet
 from polytask.engine.comparison import Comparison, Row
 from polytask.engine.run import Run
 from polytask.engine.statistics import Interval
 
+_TEXT = 30
+"""Columns at which a text may be folded."""
 
-def plain(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A table of texts; columns of numbers are right-aligned."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
-    for number, column in enumerate(columns):
-        numeric = all(_numeric(row[number]) for row in rows) and bool(rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    return table
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of texts, columns of numbers right-aligned. What is too wide continues below, with the first column again."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for number, block in enumerate(self._blocks(options.max_width)):
+            if number:
+                yield Text()
+            yield self._table(block, "" if number else self.title)
+
+    def _numeric(self, column: int) -> bool:
+        return bool(self.rows) and all(_numeric(row[column]) for row in self.rows)
+
+    def _width(self, column: int) -> int:
+        lines = [*self.columns[column].split("\n"), *(row[column] for row in self.rows)]
+        widest = max(map(cell_len, lines))
+        return widest if self._numeric(column) else min(widest, _TEXT)
+
+    def _blocks(self, width: int) -> list[list[int]]:
+        first, blocks = self._width(0), [[0]]
+        used = first
+        for column in range(1, len(self.columns)):
+            needed = 2 + self._width(column)
+            if used + needed > width and len(blocks[-1]) > 1:
+                blocks.append([0])
+                used = first
+            blocks[-1].append(column)
+            used += needed
+        return blocks
+
+    def _table(self, columns: Sequence[int], title: str) -> Table:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", title_justify="left")
+        table.title = Text(title, style="bold") if title else None
+        for column in columns:
+            justify: JustifyMethod = "right" if self._numeric(column) else "left"
+            table.add_column(Text(self.columns[column]), justify=justify, overflow="fold")
+        for row in self.rows:
+            table.add_row(*(Text(row[column]) for column in columns))
+        return table
+
+
+def plain(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Sheet:
+    """A table of texts."""
+    return Sheet(title, columns, rows)
 
 
 def _numeric(text: str) -> bool:
     return text[:1].isdigit() or text[:1] in "+-." or text in ("", "-")
 
 
-def number(value: float, digits: int = 3) -> str:
+def number(value: float, digits: int = 3, sign: str = "") -> str:
     """A figure as people read it; `-` where it is undefined."""
-    return "-" if math.isnan(value) else f"{value:.{digits}f}" if abs(value) < 1000 else f"{value:,.0f}"
+    if math.isnan(value):
+        return "-"
+    if 0 < abs(value) < 0.5 * 10**-digits:
+        return f"{value:{sign}.1e}"
+    return f"{value:{sign}.{digits}f}" if abs(value) < 1000 else f"{value:{sign},.0f}"
 
 
 def count(value: float) -> str:
@@ -44,11 +93,11 @@ def count(value: float) -> str:
 
 def with_half(interval: Interval, digits: int = 3, sign: str = "") -> str:
     """`0.842 ± 0.011`."""
-    mean = "-" if math.isnan(interval.mean) else f"{interval.mean:{sign}.{digits}f}"
-    return mean if math.isnan(interval.half) else f"{mean} ± {interval.half:.{digits}f}"
+    mean = number(interval.mean, digits, sign)
+    return mean if math.isnan(interval.half) else f"{mean} ± {number(interval.half, digits)}"
 
 
-def run(run: Run, parts: Sequence[str] = ("validation", "test")) -> Table:
+def run(run: Run, parts: Sequence[str] = ("validation", "test")) -> Sheet:
     """Every metric of every task of a run."""
     rows = []
     for name, task in run.schema.tasks.items():
@@ -60,7 +109,7 @@ def run(run: Run, parts: Sequence[str] = ("validation", "test")) -> Table:
     return plain("Scores (* what training watches)", ["task", "kind", "metric", *parts], rows)
 
 
-def scores(run: Run, found: Mapping[str, Mapping[str, float]]) -> Table:
+def scores(run: Run, found: Mapping[str, Mapping[str, float]]) -> Sheet:
     """Scores on new data."""
     rows = [
         [name, run.schema.tasks[name].kind, metric + ("*" if metric == run.schema.tasks[name].primary else ""), number(value)]
@@ -76,8 +125,11 @@ def comparison(found: Comparison) -> RenderableType:
     heads = [f"{task}\n{metric}" for task, metric in found.primary.items()]
     board = plain(
         f"Test scores, mean{' ± half of the 95 % interval' if seeds > 1 else ''} of {seeds} seed{'s' if seeds > 1 else ''}",
-        ["system", *heads, f"gain over\n{found.reference}, %"],
-        [[row.name, *(with_half(task) for task in row.tasks.values()), with_half(row.gain, 2, "+")] for row in found.rows],
+        ["system", "gain on\nvalidation, %", f"gain over\n{found.reference}, %", *heads],
+        [
+            [row.name, number(row.validation_gain, 2, "+"), with_half(row.gain, 2, "+"), *map(with_half, row.tasks.values())]
+            for row in found.rows
+        ],
     )
     costs = plain(
         "Cost",
@@ -95,7 +147,7 @@ def _cost(row: Row) -> list[str]:
     return [row.name, *figures, count(cost["bytes"]) + "B"]
 
 
-def cards(found: Mapping[str, Card], title: str, baselines: Sequence[str] = ()) -> Table:
+def cards(found: Mapping[str, Card], title: str, baselines: Sequence[str] = ()) -> Sheet:
     """Systems or balancers, a line each."""
     rows = [
         [id, "baseline" if id in baselines else card.kind, str(card.year or ""), card.title] for id, card in found.items()
@@ -115,17 +167,31 @@ def card(found: Card, options: Mapping[str, Option]) -> RenderableType:
     )
 
 
+def data_set(name: str, found: DataSet) -> RenderableType:
+    """One shipped data set with its tasks."""
+    about = [f"{about}: {found.about[about]}" for about in ("origin", "licence", "rows")]
+    rows = []
+    for task, declared in found.tasks.items():
+        settings = declared if isinstance(declared, Mapping) else {"kind": declared}
+        rows.append([task, str(settings["kind"]), ", ".join(settings.get("columns", (task,)))])
+    return Group(
+        Text(f"{name}: {found.about['title']}", style="bold"),
+        Text("\n".join(about)),
+        Text(),
+        plain("Tasks", ["task", "kind", "columns"], rows),
+    )
+
+
 def show(*items: RenderableType) -> None:
-    """Print to the terminal, or whole lines where the output is no terminal."""
-    console = Console()
+    """Print to the terminal, or 160 columns wide where the output is none. Texts are shown as they are: no markup."""
+    console = Console(markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
-        console = Console(width=160)
+        console.width = 160
     for item in items:
-        console.print(item)
+        console.print(item, soft_wrap=isinstance(item, str))
 
 
-def notes(found: Sequence[str], leaks: Sequence[object]) -> Text:
+def notes(found: Sequence[str], leaks: Sequence[object]) -> list[Text]:
     """What was inferred and left out, and possible leaks."""
     lines = [Text(f"note: {note}", style="dim") for note in found]
-    lines += [Text(f"possible leak: {leak}", style="bold yellow") for leak in leaks]
-    return Text("\n").join(lines)
+    return lines + [Text(f"possible leak: {leak}", style="bold yellow") for leak in leaks]

@@ -32,10 +32,12 @@ class Options(TrunkOptions):
 
     width: int = opt(128, "width of a hidden layer of each task's network", ours="a network a task", ge=1)
     depth: int = opt(2, "hidden layers, each followed by a cross-stitch unit", ours="as other trunks here", ge=1)
-    own: float = opt(0.9, "initial weight of a task's own activations; the others share the rest", paper="sec. 5.1", gt=0, le=1)
+    own: float = opt(
+        0.9, "initial weight of a task's own activations; the others share the rest", paper="ablative analysis", gt=0, le=1
+    )
     alone: float = opt(
         0.5, "share of the epochs in which the networks are trained alone, before stitching (0: from scratch)",
-        paper="sec. 4.2: initialised from networks trained for one task", ge=0, lt=1,
+        paper="design decisions: networks trained for one task come first", ge=0, lt=1,
     )  # fmt: skip
     stitch_lr: float = opt(
         10.0, "learning rate of the stitches, as a multiple",
@@ -98,7 +100,7 @@ class CrossStitch(System):
     def stages(self) -> Sequence[Stage]:
         """The networks alone, then stitched. Weight decay would pull the stitches to zero, so they have none."""
         stitches = list(self.stitches.parameters())
-        rest = [p for p in self.parameters() if all(p is not stitch for stitch in stitches)]
+        rest = [p for name, p in self.named_parameters() if not name.startswith("stitches.")]
         groups = [Parameters(rest), Parameters(stitches, lr=self.options.stitch_lr, weight_decay=0.0)]
         joint = Fit("stitched", parameters=groups, length=1 - self.options.alone, before=self.open)
         if self.options.alone == 0:

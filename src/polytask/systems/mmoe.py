@@ -28,15 +28,15 @@ from polytask.nn.trunk import Stem, TrunkOptions
 class Options(TrunkOptions):
     """Eight small experts and a tower a task."""
 
-    experts: int = opt(8, "experts that all tasks share", paper="sec. 5.2", ge=1)
+    experts: int = opt(8, "experts that all tasks share", paper="sec. 5", ge=1)
     width: int = opt(64, "width of a hidden layer of an expert", ours="eight of them cost what a trunk of 256 does", ge=1)
-    depth: int = opt(1, "hidden layers of an expert", paper="sec. 5.2: one", ge=1)
+    depth: int = opt(1, "hidden layers of an expert", paper="sec. 5: one", ge=1)
     tower: int = opt(32, "width of the hidden layer of each task's tower", ours="half an expert", ge=1)
     gates: str = opt("task", "a gate for each task, or one gate for all (OMoE)", paper="sec. 4.2", choices=("task", "one"))
 
 
 class MMoE(System):
-    """`y_t = tower_t(sum_e g_t(x)_e f_e(x))`, `g_t(x) = softmax(W_t x)` (equations 5 to 7)."""
+    """`y_t = tower_t(sum_e g_t(x)_e f_e(x))`, `g_t(x) = softmax(W_t x)` (section 4.2)."""
 
     options_type = Options
     representation = "stem"

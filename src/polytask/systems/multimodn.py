@@ -54,7 +54,7 @@ class Options(EncoderOptions):
 
 
 class Encode(nn.Module):
-    """One modality's step: `s <- W [h(x) ; s] + b` (section 3.1)."""
+    """One modality's step: `s <- W [h(x) ; s] + b`, as the authors' `MLPEncoder`."""
 
     def __init__(self, stem: Stem, names: Sequence[str], options: Options) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from polytask.core import Batch, Schema, System, Task, opt
-from polytask.nn.experts import StackedMLP, StackedSoftmaxGate
+from polytask.nn.experts import ExpertBank, StackedSoftmaxGate
 from polytask.nn.heads import Heads
 from polytask.nn.trunk import Stem, TrunkOptions
 
@@ -30,33 +30,30 @@ from polytask.nn.trunk import Stem, TrunkOptions
 class Options(TrunkOptions):
     """Two levels; `levels=1` is CGC."""
 
-    levels: int = opt(2, "levels of experts; 1 is CGC", paper="sec. 5.1.3", ge=1)
+    levels: int = opt(2, "levels of experts; 1 is CGC", paper="sec. 5.1", ge=1)
     own: int = opt(2, "experts of each task, a level", ours="as many as shared ones", ge=1)
     shared: int = opt(2, "shared experts, a level", ours="as many as a task's own", ge=1)
     width: int = opt(64, "width of an expert", ours="several of them cost what a trunk of 256 does", ge=1)
-    depth: int = opt(1, "hidden layers of an expert", paper="sec. 4.1: single-layer", ge=1)
+    depth: int = opt(1, "hidden layers of an expert", paper="sec. 5.1: single-layer", ge=1)
     tower: int = opt(32, "width of the hidden layer of each task's tower", ours="half an expert", ge=1)
 
 
 class Level(nn.Module):
     """One level: K tasks' streams and a shared one, `(..., K + 1, width)`, to mixtures `(..., K + 1, out)`.
 
-    Stream `k` feeds experts of its own. Task `k`'s gate, on stream `k`, sees its own and the shared experts (equation 3); the
-    shared gate, on the shared stream, sees all (equation 6), and is left out of the last level, which gives K streams.
+    Stream `k` feeds experts of its own. Task `k`'s gate, on stream `k`, sees its own and the shared experts (equations 1 to 3);
+    the shared gate, on the shared stream, sees all (section 4.2), and is left out of the last level, which gives K streams.
     """
 
     def __init__(self, tasks: int, width: int, options: Options, last: bool) -> None:
         super().__init__()
-        self.experts = nn.ModuleList(
-            StackedMLP(count, width, options.widths, options.dropout) for count in [options.own] * tasks + [options.shared]
-        )
-        self.counts = [options.own] * tasks + [options.shared]
+        counts = [options.own] * tasks + [options.shared]
+        self.experts = nn.ModuleList(ExpertBank(count, width, options.widths, options.dropout) for count in counts)
         self.gates = tasks if last else tasks + 1
-        self.gate = StackedSoftmaxGate(self.gates, width, sum(self.counts), _allowed(self.counts)[: self.gates])
+        self.gate = StackedSoftmaxGate(self.gates, width, sum(counts), _allowed(counts)[: self.gates])
 
     def forward(self, streams: Float[Tensor, "... streams width"]) -> Float[Tensor, "... gates out"]:
-        fed = zip(self.experts, streams.unbind(-2), self.counts, strict=True)
-        outs = [experts(x[..., None, :].expand(*x.shape[:-1], count, -1)) for experts, x, count in fed]
+        outs = [experts(x) for experts, x in zip(self.experts, streams.unbind(-2), strict=True)]
         mixed: Tensor = self.gate(streams[..., : self.gates, :], torch.cat(outs, dim=-2))
         return mixed
 

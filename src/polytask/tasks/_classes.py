@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Int, Int64
 from torch import Tensor
 
-from polytask.core import DataError
+from polytask.core import DataError, arrow
 from polytask.core.errors import nearest
 
 from . import _cells
@@ -28,41 +28,42 @@ _SHOWN = 5
 
 def text(value: Value) -> str:
     """The text by which a value is known."""
-    return str(_cells.texts("", _cells.plain(pa.chunked_array([pa.array([value])])))[0].as_py())
-
-
-def count(array: pa.Array) -> int:
-    """How many different values the plain cells have; 0 where cells are lists or the like."""
-    return 0 if pa.types.is_nested(array.type) else int(pc.count_distinct(array, mode="only_valid").as_py())
+    return str(arrow.texts("", arrow.plain(pa.chunked_array([pa.array([value])])))[0].as_py())
 
 
 def distinct(name: str, array: pa.Array) -> tuple[list[Value], list[int]]:
     """The different plain cells and the rows of each: numbers (also as strings) by size, others by alphabet."""
     kind = array.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-        array = _cells.texts(name, array)
+        array = arrow.texts(name, array)
     counts = pc.value_counts(array.drop_null())
     values, rows = counts.field(0), counts.field(1).to_numpy()
-    key = _cells.numbers(name, values) if _cells.numeric(values) else np.array(values.to_pylist())
+    key = arrow.numbers(name, values) if arrow.numeric(values) else np.array(values.to_pylist())
     order = np.argsort(key, kind="stable")
     return values.take(pa.array(order)).to_pylist(), rows[order].tolist()
 
 
-def learn(name: str, array: pa.Array) -> tuple[Value, ...]:
-    """The classes of a training column, in order.
+def learn(name: str, array: pa.Array, min_rows: int = 2) -> tuple[Value, ...]:
+    """The classes of a training column that have `min_rows` rows or more, in order.
 
-    Raises `DataError` where all cells are missing, where there is one class only, or where a class has one row only.
+    Raises `DataError` where all cells are missing, where there is one class only, or where fewer than two have enough rows.
     """
     _cells.require_some(name, array)
     values, rows = distinct(name, array)
     if len(values) == 1:
         raise DataError.of(f"column '{name}'", f"is constant: {values[0]!r} in {rows[0]} rows", "Leave the task out")
-    alone = [repr(value) for value, count in zip(values, rows, strict=True) if count == 1]
-    if alone:
-        shown = ", ".join(alone[:_SHOWN]) + (", ..." if len(alone) > _SHOWN else "")
-        fix = "Merge rare classes, leave those cells empty, or declare the task another kind (regression, ordinal)"
-        raise DataError.of(f"column '{name}'", f"{len(alone)} classes have one training row only: {shown}", fix)
-    return tuple(values)
+    kept = tuple(value for value, count in zip(values, rows, strict=True) if count >= min_rows)
+    if len(kept) < 2:
+        problem = f"fewer than two of its {len(values)} classes have {min_rows} training rows ({_counted(values, rows)})"
+        raise DataError.of(f"column '{name}'", problem, "Merge rare classes, or declare the task another kind")
+    return kept
+
+
+def _counted(values: Sequence[Value], rows: Sequence[int]) -> str:
+    """The most frequent values with their numbers of rows: `'a' in 12, 'b' in 1`."""
+    often = sorted(zip(rows, values, strict=True), key=lambda pair: -pair[0])
+    shown = ", ".join(f"{value!r} in {count}" for count, value in often[:_SHOWN])
+    return shown + (", ..." if len(often) > _SHOWN else "")
 
 
 def two(name: str, array: pa.Array, positive: Value | None = None) -> tuple[Value, Value]:
@@ -88,18 +89,19 @@ def two(name: str, array: pa.Array, positive: Value | None = None) -> tuple[Valu
 def encode(name: str, column: pa.ChunkedArray, classes: Sequence[Value]) -> tuple[Int64[Tensor, "rows"], Bool[Tensor, "rows"]]:
     """Each row's class number, 0 where there is none, and whether it has one.
 
-    A value that training rows did not teach leaves its row unlabelled; one warning names the column, the values and the rows.
+    A value that training rows did not teach leaves its row unlabelled; one warning names the column, the values, their rows.
     """
-    cells = _cells.texts(name, _cells.plain(column))
-    known = _cells.texts(name, _cells.plain(pa.chunked_array([pa.array(classes)])))
+    cells = arrow.texts(name, arrow.plain(column))
+    known = arrow.texts(name, arrow.plain(pa.chunked_array([pa.array(classes)])))
     numbers = pc.index_in(cells, value_set=known, skip_nulls=True)
-    labelled = _cells.valid(numbers)
-    unseen = np.flatnonzero(_cells.valid(cells) & ~labelled)
+    labelled = arrow.valid(numbers)
+    unseen = np.flatnonzero(arrow.valid(cells) & ~labelled)
     if len(unseen):
-        values = pc.unique(cells.take(pa.array(unseen[:1000]))).to_pylist()[:_SHOWN]
+        counts = pc.value_counts(cells.take(pa.array(unseen)))
+        shown = _counted(counts.field(0).to_pylist(), counts.field(1).to_pylist())
         warnings.warn(
-            f"column '{name}': {len(unseen)} rows count as unlabelled, for no training row has their class "
-            f"({', '.join(map(repr, values))}; first in row {unseen[0]})",
+            f"column '{name}': {len(unseen)} rows count as unlabelled, for too few training rows have their class ({shown}; "
+            f"first in row {unseen[0]})",
             stacklevel=2,
         )
     codes = pc.fill_null(numbers, 0).to_numpy(zero_copy_only=False).astype(np.int64)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from polytask.core import Task, fitted
+from polytask.core import Task, arrow, fitted, opt
 
 from . import _cells, _classes
 
@@ -16,13 +16,15 @@ from . import _cells, _classes
 class OneOf(Task):
     """Targets are class numbers `(batch,)`, predictions probabilities `(rows, classes)`.
 
-    A value that training rows did not teach is unlabelled, with a warning: it counts in no metric.
+    A value that training rows did not teach, or that fewer than `min_rows` of them have, is unlabelled, with a warning: it
+    counts in no metric.
     """
 
+    min_rows: int = opt(2, "training rows that a class needs", ours="one row teaches nothing", ge=1)
     classes: tuple[_classes.Value, ...] = fitted(())
 
     def fit(self, columns: list[pa.ChunkedArray]) -> "OneOf":
-        return replace(self, classes=_classes.learn(self.columns[0], _cells.plain(columns[0])))
+        return replace(self, classes=_classes.learn(self.columns[0], arrow.plain(columns[0]), self.min_rows))
 
     def encode(self, columns: list[pa.ChunkedArray]) -> tuple[Int64[Tensor, "rows"], Bool[Tensor, "rows"]]:
         return _classes.encode(self.columns[0], columns[0], self.classes)

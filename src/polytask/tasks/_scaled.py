@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Float32, Float64
 from torch import Tensor
 
-from polytask.core import DataError, Task, fitted, opt
+from polytask.core import DataError, Task, arrow, fitted, opt
 
 from . import _cells
 
@@ -41,9 +41,9 @@ class Scaled(Task):
     def learn_scale(self, column: pa.ChunkedArray) -> dict[str, Any]:
         """The fitted fields. Raises `DataError` where the column is missing, constant, or no finite numbers."""
         name = self.columns[0]
-        cells = _cells.plain(column)
+        cells = arrow.plain(column)
         _cells.require_some(name, cells)
-        values = _cells.numbers(name, cells)
+        values = _cells.targets(name, cells)
         values = values[~np.isnan(values)]
         if values.min() == values.max():
             raise DataError.of(f"column '{name}'", f"is constant: {values[0]:g} in {len(values)} rows", "Leave the task out")
@@ -58,7 +58,7 @@ class Scaled(Task):
 
     def encode_scaled(self, column: pa.ChunkedArray) -> tuple[Float32[Tensor, "rows"], Bool[Tensor, "rows"]]:
         """Targets on the fitted scale, 0 where there is none, and the `labelled` mask."""
-        values = _cells.numbers(self.columns[0], _cells.plain(column))
+        values = _cells.targets(self.columns[0], arrow.plain(column))
         labelled = ~np.isnan(values)
         scaled = ((_log(values) if self.log else values) - self.mean) / self.deviation
         return torch.from_numpy(np.where(labelled, scaled, 0.0).astype(np.float32)), torch.from_numpy(labelled)
@@ -73,17 +73,17 @@ class Scaled(Task):
         return values.sign() * values.abs().clamp(max=_MOST).expm1() if self.log else values
 
 
-def _log(values: _cells.Numbers) -> _cells.Numbers:
-    logs: _cells.Numbers = np.sign(values) * np.log1p(np.abs(values))
+def _log(values: arrow.Numbers) -> arrow.Numbers:
+    logs: arrow.Numbers = np.sign(values) * np.log1p(np.abs(values))
     return logs
 
 
-def _skewness(values: _cells.Numbers) -> float:
+def _skewness(values: arrow.Numbers) -> float:
     centred = (values - values.mean()) / values.std()
     return float((centred**3).mean())
 
 
-def _fence(values: _cells.Numbers) -> tuple[float, float]:
+def _fence(values: arrow.Numbers) -> tuple[float, float]:
     first, third = np.quantile(values, [0.25, 0.75])
     if first == third:
         return float(values.min()), float(values.max())

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 
-from polytask.core import DataError, Task, opt
+from polytask.core import DataError, Task, arrow, opt
 
 from . import _cells, _classes
 
@@ -36,20 +36,20 @@ class Censored(Task):
         """Two columns: non-negative numbers with more than two different values, and one that says yes and no."""
         if len(columns) != 2:
             return False
-        times, events = (_cells.plain(column) for column in columns)
-        if not _cells.numeric(times) or _classes.count(times) <= 2 or _classes.count(events) != 2:
+        times, events = (arrow.plain(column) for column in columns)
+        if not arrow.numeric(times) or arrow.count_distinct(times) <= 2 or arrow.count_distinct(events) != 2:
             return False
-        known = {str(value).lower() for value in _cells.texts("", events).unique().drop_null().to_pylist()}
-        return bool(known <= (_classes.YES | _classes.NO) and np.min(_cells.numbers("", times.drop_null())) >= 0)
+        known = {str(value).lower() for value in arrow.texts("", events).unique().drop_null().to_pylist()}
+        return bool(known <= (_classes.YES | _classes.NO) and np.min(arrow.numbers("", times.drop_null(), most=np.inf)) >= 0)
 
     def fit(self, columns: list[pa.ChunkedArray]) -> "Censored":
         self.observed_events(columns)
         return self
 
-    def observed_events(self, columns: list[pa.ChunkedArray]) -> _cells.Numbers:
+    def observed_events(self, columns: list[pa.ChunkedArray]) -> arrow.Numbers:
         """The times of the events of training rows. Raises `DataError` where nothing can be learnt."""
         times, events, labelled = self._read(columns)
-        found: _cells.Numbers = times[labelled & events]
+        found: arrow.Numbers = times[labelled & events]
         where = f"columns {self.columns[0]}:{self.columns[1]}"
         if not labelled.any():
             raise DataError.of(where, "no row has both a time and an event value", "Leave the task out")
@@ -59,27 +59,27 @@ class Censored(Task):
             raise DataError.of(where, f"the time is constant: {found[0]:g}", "Declare the event alone as a binary task")
         return found
 
-    def _read(self, columns: list[pa.ChunkedArray]) -> tuple[_cells.Numbers, _cells.Flags, _cells.Flags]:
+    def _read(self, columns: list[pa.ChunkedArray]) -> tuple[arrow.Numbers, arrow.Flags, arrow.Flags]:
         """Times (NaN: missing), events, and which rows have both."""
         if len(columns) != 2:
             problem = f"a {self.kind} task has two columns; got {len(columns)}"
             raise DataError.of(f"task '{self.name}'", problem, "Write time:event")
-        (time_name, event_name), (time_cells, event_cells) = self.columns, map(_cells.plain, columns)
-        times = _cells.numbers(time_name, time_cells)
-        _cells.check(time_name, time_cells, ~(times < 0), "negative times", "Correct them or leave them empty")
+        (time_name, event_name), (time_cells, event_cells) = self.columns, map(arrow.plain, columns)
+        times = _cells.targets(time_name, time_cells)
+        arrow.check(time_name, time_cells, ~(times < 0), "negative times", "Correct them or leave them empty")
         events, known = self._events(event_name, event_cells)
-        _cells.check(event_name, event_cells, ~(events & np.isnan(times)), "events without a time", "Add the times")
+        arrow.check(event_name, event_cells, ~(events & np.isnan(times)), "events without a time", "Add the times")
         return times, events, known & ~np.isnan(times)
 
-    def _events(self, name: str, array: pa.Array) -> tuple[_cells.Flags, _cells.Flags]:
-        cells = _cells.texts(name, array).fill_null("").to_numpy(zero_copy_only=False).astype(str)
-        known = _cells.valid(array)
+    def _events(self, name: str, array: pa.Array) -> tuple[arrow.Flags, arrow.Flags]:
+        cells = arrow.texts(name, array).fill_null("").to_numpy(zero_copy_only=False).astype(str)
+        known = arrow.valid(array)
         if self.event is not None:
             return cells == _classes.text(self.event), known
         lower = np.char.lower(cells)
         events = np.isin(lower, list(_classes.YES))
         good = events | ~known | np.isin(lower, list(_classes.NO))
-        _cells.check(name, array, good, "neither yes nor no", "Name the value that means the event happened: event=...")
+        arrow.check(name, array, good, "neither yes nor no", "Name the value that means the event happened: event=...")
         return events, known
 
     def encode(self, columns: list[pa.ChunkedArray]) -> tuple[Float32[Tensor, "rows 2"], Bool[Tensor, "rows"]]:

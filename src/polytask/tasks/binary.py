@@ -12,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torchmetrics import Metric
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
-from polytask.core import fitted, opt
+from polytask.core import arrow, fitted, opt
 
 from . import _cells, _classes
 from ._metrics import MeanOf, log_loss_of_two, over_classes
@@ -25,10 +25,10 @@ class Binary(Scalar):
 
     The positive class is `positive`; else True; else the larger of two numbers; else the only one of two strings that says yes
     (yes, y, true, t, positive, pos, present, on, event, dead, died, deceased); else the later one in alphabetical order.
-    Predictions are the positive class's probabilities. Other values than the two of training rows are unlabelled, with a
-    warning.
+    Predictions are the positive class's probabilities. Other values, and those that one training row alone has, are unlabelled,
+    with a warning.
 
-    Errors: `DataError` unless training rows have exactly two values, each in two rows or more.
+    Errors: `DataError` unless exactly two values are in two training rows or more.
     """
 
     kind: ClassVar[str] = "binary"
@@ -42,10 +42,10 @@ class Binary(Scalar):
     @classmethod
     def recognises(cls, columns: list[pa.ChunkedArray]) -> bool:
         """One column with two different values."""
-        return len(columns) == 1 and _classes.count(_cells.plain(columns[0])) == 2
+        return len(columns) == 1 and arrow.count_distinct(arrow.plain(columns[0])) == 2
 
     def fit(self, columns: list[pa.ChunkedArray]) -> "Binary":
-        return replace(self, classes=_classes.two(self.columns[0], _cells.plain(columns[0]), self.positive))
+        return replace(self, classes=_classes.two(self.columns[0], arrow.plain(columns[0]), self.positive))
 
     def encode(self, columns: list[pa.ChunkedArray]) -> tuple[Float32[Tensor, "rows"], Bool[Tensor, "rows"]]:
         codes, labelled = _classes.encode(self.columns[0], columns[0], self.classes)

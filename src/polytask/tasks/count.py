@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 from torchmetrics import Metric
 
-from polytask.core import DataError, fitted, opt
+from polytask.core import DataError, arrow, fitted, opt
 
-from . import _cells, _classes
+from . import _cells
 from ._metrics import MeanOf, Skill
 from ._scalar import Scalar, against
 
@@ -53,22 +53,22 @@ class Count(Scalar):
         """One column of whole numbers from 0 with a mean of at most 5 and more than 10 different values."""
         if len(columns) != 1:
             return False
-        cells = _cells.plain(columns[0])
-        if not _cells.numeric(cells) or _classes.count(cells) <= 10:
+        cells = arrow.plain(columns[0])
+        if not arrow.whole(cells) or arrow.count_distinct(cells) <= 10:
             return False
-        values = _cells.numbers("", cells.drop_null())
-        return bool(_cells.is_whole(values) and values.min() == 0 and values.mean() <= 5)
+        values = arrow.numbers("", cells.drop_null())
+        return bool(values.min() == 0 and values.mean() <= 5)
 
-    def _read(self, column: pa.ChunkedArray) -> _cells.Numbers:
-        name, cells = self.columns[0], _cells.plain(column)
-        values = _cells.numbers(name, cells)
+    def _read(self, column: pa.ChunkedArray) -> arrow.Numbers:
+        name, cells = self.columns[0], arrow.plain(column)
+        values = _cells.targets(name, cells)
         good = np.isnan(values) | ((values >= 0) & (values == np.round(values)))
-        _cells.check(name, cells, good, "not counts", "Correct them, leave them empty, or declare the task a regression")
+        arrow.check(name, cells, good, "not counts", "Correct them, leave them empty, or declare the task a regression")
         return values
 
     def fit(self, columns: list[pa.ChunkedArray]) -> "Count":
         name = self.columns[0]
-        _cells.require_some(name, _cells.plain(columns[0]))
+        _cells.require_some(name, arrow.plain(columns[0]))
         values = self._read(columns[0])
         values = values[~np.isnan(values)]
         mean, variance = float(values.mean()), float(values.var())

@@ -10,7 +10,9 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.functional.classification import binary_auroc
 
-from . import _cells, _classes
+from polytask.core import arrow
+
+from . import _cells
 from ._metrics import BalancedAccuracy, MeanOf, accuracy, log_loss, over_classes
 from ._one_of import OneOf, pick
 
@@ -21,9 +23,7 @@ _FEW = 10
 class Multiclass(OneOf):
     """A logit a class, softmax and cross-entropy.
 
-    Values that training rows did not teach are unlabelled, with a warning: they count in no metric.
-
-    Errors: `DataError` where training rows have one class only, or a class in one row only.
+    Errors: `DataError` where fewer than two classes have `min_rows` training rows.
     """
 
     kind: ClassVar[str] = "multiclass"
@@ -35,11 +35,11 @@ class Multiclass(OneOf):
         """One column: strings with at least two rows a value on average, or whole numbers with at most 10 different values."""
         if len(columns) != 1:
             return False
-        cells = _cells.plain(columns[0])
-        values = _classes.count(cells)
-        if _cells.numeric(cells):
-            return 2 < values <= _FEW and _cells.is_whole(_cells.numbers("", cells.drop_null()))
-        return values > 2 and 2 * values <= len(cells) - cells.null_count and _cells.is_text(cells.type)
+        cells = arrow.plain(columns[0])
+        values = arrow.count_distinct(cells)
+        if arrow.numeric(cells):
+            return 2 < values <= _FEW and arrow.whole(cells)
+        return values > 2 and 2 * values <= len(cells) - cells.null_count and arrow.is_text(cells.type)
 
     def row_losses(
         self, output: Float[Tensor, "*members batch classes"], target: Int64[Tensor, "batch"], labelled: Bool[Tensor, "batch"]

@@ -15,7 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torchmetrics import Metric
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
-from polytask.core import DataError, Task, fitted, opt
+from polytask.core import DataError, Task, arrow, fitted, opt
 from polytask.core.errors import collect
 
 from . import _cells, _classes
@@ -47,19 +47,17 @@ class Multilabel(Task):
         """Several columns of two values, or one of lists of strings."""
         if len(columns) == 1:
             kind = columns[0].type
-            return _is_list(kind) and _cells.is_text(kind.value_type)
-        return all(_classes.count(_cells.plain(column)) == 2 for column in columns)
+            return arrow.is_list(kind) and arrow.is_text(kind.value_type)
+        return all(arrow.count_distinct(arrow.plain(column)) == 2 for column in columns)
 
     def fit(self, columns: list[pa.ChunkedArray]) -> "Multilabel":
-        if _is_list(columns[0].type):
-            return replace(self, labels=self._listed(_cells.plain(columns[0])), values=())
+        if arrow.is_list(columns[0].type):
+            return replace(self, labels=self._listed(arrow.plain(columns[0])), values=())
         values = []
         with collect(DataError) as faults:
             for name, column in zip(self.columns, columns, strict=True):
-                try:
-                    values.append(_classes.two(name, _cells.plain(column)))
-                except DataError as error:
-                    faults.found.extend(error.faults)
+                with faults.gather():
+                    values.append(_classes.two(name, arrow.plain(column)))
         return replace(self, labels=self.columns, values=tuple(values))
 
     def _listed(self, lists: pa.Array) -> tuple[str, ...]:
@@ -73,14 +71,14 @@ class Multilabel(Task):
 
     def encode(self, columns: list[pa.ChunkedArray]) -> tuple[Float32[Tensor, "rows labels"], Bool[Tensor, "rows"]]:
         if not self.values:
-            return self._encode_lists(_cells.plain(columns[0]))
+            return self._encode_lists(arrow.plain(columns[0]))
         each = [_classes.encode(*column) for column in zip(self.columns, columns, self.values, strict=True)]
         target = torch.stack([torch.where(labelled, code, -1) for code, labelled in each], dim=1).float()
         return target, (target >= 0).any(1)
 
     def _encode_lists(self, lists: pa.Array) -> tuple[Float32[Tensor, "rows labels"], Bool[Tensor, "rows"]]:
         target = np.zeros((len(lists), len(self.labels)), dtype=np.float32)
-        if _is_list(lists.type):
+        if arrow.is_list(lists.type):
             pairs = _pairs(self.columns[0], lists).combine_chunks()
             code = pc.index_in(pairs["label"], value_set=pa.array(self.labels, pa.large_string()))
             known = np.array(code.is_valid())
@@ -90,7 +88,7 @@ class Multilabel(Task):
                 where = f"column '{self.columns[0]}'"
                 warnings.warn(f"{where}: {len(ignored)} labels that no training row has are ignored ({shown})", stacklevel=2)
             target[np.array(pairs["row"])[known], np.array(code.drop_null())] = 1.0
-        labelled = torch.from_numpy(_cells.valid(lists))
+        labelled = torch.from_numpy(arrow.valid(lists))
         return torch.from_numpy(target), labelled
 
     @property
@@ -138,12 +136,8 @@ class Multilabel(Task):
         return torch.randint(0, 2, (rows, len(self.labels)), generator=generator).float()
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
-
-
 def _pairs(name: str, lists: pa.Array) -> pa.Table:
     """The labels in all lists, each with its row."""
-    labels = _cells.texts(name, _cells.plain(pa.chunked_array([pc.list_flatten(lists)])))
+    labels = arrow.texts(name, arrow.plain(pa.chunked_array([pc.list_flatten(lists)])))
     pairs = pa.table({"row": pc.list_parent_indices(lists), "label": labels})
     return pairs.filter(pc.is_valid(pairs["label"]))

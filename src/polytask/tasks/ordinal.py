@@ -12,7 +12,7 @@ from torchmetrics import Metric
 from torchmetrics.classification import MulticlassCohenKappa
 from torchmetrics.functional.classification import binary_auroc
 
-from polytask.core import DataError, opt
+from polytask.core import DataError, arrow, opt
 from polytask.core.errors import nearest
 
 from . import _cells, _classes
@@ -48,10 +48,10 @@ class Ordinal(OneOf):
         """Never: an order has to be declared."""
         return False
 
-    def fit(self, columns: list[pa.ChunkedArray]) -> "Ordinal":
-        cells = _cells.plain(columns[0])
-        classes = _classes.learn(self.columns[0], cells) if self.levels is None else self._declared(cells, self.levels)
-        return replace(self, classes=classes)
+    def fit(self, columns: list[pa.ChunkedArray]) -> OneOf:
+        if self.levels is None:
+            return super().fit(columns)
+        return replace(self, classes=self._declared(arrow.plain(columns[0]), self.levels))
 
     def _declared(self, cells: pa.Array, levels: tuple[_classes.Value, ...]) -> tuple[_classes.Value, ...]:
         """The levels, as the values of the column where it has them."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import huber_loss, l1_loss, mse_loss
 from torchmetrics import Metric
 
-from polytask.core import opt
+from polytask.core import arrow, opt
 
 from . import _cells
 from ._metrics import R2, MeanOf
@@ -45,7 +45,7 @@ class Regression(Scaled, Scalar):
     @classmethod
     def recognises(cls, columns: list[pa.ChunkedArray]) -> bool:
         """One column of numbers."""
-        return len(columns) == 1 and _cells.numeric(_cells.plain(columns[0]))
+        return len(columns) == 1 and arrow.numeric(arrow.plain(columns[0]))
 
     def fit(self, columns: list[pa.ChunkedArray]) -> "Regression":
         return replace(self, **self.learn_scale(columns[0]))

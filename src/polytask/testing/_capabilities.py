@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from polytask.core import Batch, Columns, System
 
+from . import _report
+
 
 class _Flat(nn.Module):
     """A system as a function from its input columns to its outputs, all tensors."""
@@ -77,11 +79,4 @@ def measure(system: System, batch: Batch, target: str | None) -> dict[str, str]:
     """Each capability's outcome: `yes`, or why not."""
     attempts = {name: partial(attempt, system, batch) for name, attempt in _MEASURES.items()}
     attempts["two processes"] = partial(two_processes, target)
-    found = {}
-    for name, attempt in attempts.items():
-        try:
-            attempt()
-            found[name] = "yes"
-        except Exception as error:  # whatever goes wrong is the answer
-            found[name] = "no: " + str(error).strip().split("\n")[0][:120]
-    return found
+    return _report.measure(attempts)

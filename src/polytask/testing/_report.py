@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 Outcome = str
 """`passed`, `failed`, `expected` (fails, and its file says why) or `unexpected` (passes, though its file says it fails)."""
@@ -35,11 +37,35 @@ class Report:
         return "\n".join(f"{c.name}: {c.outcome}: {c.message}" for c in self.checks if c.outcome not in ("passed", "expected"))
 
 
-def run_checks(checks: Mapping[str, Callable[[], None]], expected: Mapping[str, str]) -> list[Check]:
+Checks = Mapping[str, Callable[[Any], None]]
+"""What a suite asks of a case, by name; an error is a failure."""
+
+
+def checks_in(module: Mapping[str, Any]) -> dict[str, Callable[[Any], None]]:
+    """The functions `check_NAME` of a module that are written so far, by name."""
+    return {
+        name.removeprefix("check_"): check for name, check in module.items() if name.startswith("check_") and callable(check)
+    }
+
+
+def run_checks(checks: Checks, case: Any, expected: Mapping[str, str] | None = None) -> list[Check]:
     """Run every check; an `AssertionError` or any other error fails it. `expected` failures are strict."""
-    found = [_run(name, check, expected.get(name)) for name, check in checks.items()]
+    expected = expected or {}
+    found = [_run(name, partial(check, case), expected.get(name)) for name, check in checks.items()]
     unknown = [Check(name, "failed", 0.0, "xfail names no check") for name in expected if name not in checks]
     return found + unknown
+
+
+def measure(attempts: Mapping[str, Callable[[], None]]) -> dict[str, str]:
+    """Each capability's outcome: `yes`, or why not."""
+    found = {}
+    for name, attempt in attempts.items():
+        try:
+            attempt()
+            found[name] = "yes"
+        except Exception as error:  # whatever goes wrong is the answer
+            found[name] = "no: " + (str(error).strip() or type(error).__name__).split("\n")[0][:120]
+    return found
 
 
 def _run(name: str, check: Callable[[], None], reason: str | None) -> Check:

@@ -1,6 +1,6 @@
 """What every system must hold, built from its card's example schema: `polytask check my_system.py`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from polytask.engine.loop import Loop
 from polytask.engine.training import Training
 
 from . import _capabilities
-from ._report import Report, run_checks
+from ._report import Report, checks_in, run_checks
 
 ROWS = 32
 
@@ -54,7 +54,15 @@ class Case:
         batch = self.gaps if batch is None else batch
         system = self.build(seed, schema)
         training = Training(
-            epochs=epochs, patience=epochs, batch_size=8 * ROWS, lr=1e-2, weight_decay=0.0, threads=1, seed=seed
+            epochs=epochs,
+            patience=epochs,
+            batch_size=8 * ROWS,
+            lr=1e-2,
+            weight_decay=0.0,
+            steps=1,
+            average=0.0,
+            threads=1,
+            seed=seed,
         )
         balancer = _balancer.make("equal", list(system.tasks), {})
         rows = Rows(batch, torch.arange(len(batch)).repeat(repeat), 8 * ROWS, seed)
@@ -189,11 +197,7 @@ def check_partition(case: Case) -> None:
     assert set(ids) == {id(p) for p in system.parameters()}, "a parameter belongs to no group"
 
 
-CHECKS: dict[str, Callable[[Case], None]] = {
-    name.removeprefix("check_"): check
-    for name, check in list(globals().items())
-    if name.startswith("check_") and callable(check)
-}
+CHECKS = checks_in(globals())
 
 
 def check_system(target: str | type[System], schema: Schema | None = None) -> Report:
@@ -206,8 +210,7 @@ def check_system(target: str | type[System], schema: Schema | None = None) -> Re
     if schema is None:
         raise TypeError("a class needs schema=")
     case = Case(cls, schema)
-    checks = {name: (lambda check=check: check(case)) for name, check in CHECKS.items()}
-    found = run_checks(checks, cls.xfail)
+    found = run_checks(CHECKS, case, cls.xfail)
     return Report(
         str(target), found, _capabilities.measure(case.build(), case.batch, target if isinstance(target, str) else None)
     )
