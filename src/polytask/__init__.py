@@ -7,6 +7,8 @@ reads a trained run: `polytask.load("runs/first").predict(frame)`.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .engine.compare import compare as compare
     from .engine.fit import fit as fit
     from .engine.fit import resume as resume
@@ -18,7 +20,7 @@ __all__ = ["Run", "__version__", "compare", "fit", "load", "resume"]
 _HOMES = {"fit": "engine.fit", "resume": "engine.fit", "compare": "engine.compare", "Run": "engine.run"}
 
 
-def load(folder: str) -> "Run":
+def load(folder: "Path | str") -> "Run":
     """The trained model of a run folder."""
     from .engine.run import Run
 

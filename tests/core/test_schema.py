@@ -81,9 +81,9 @@ def test_missing_inputs_are_listed_at_once_or_absent(schema: Schema) -> None:
     with pytest.raises(DataError) as caught:
         schema.encode(table)
     assert str(caught.value).splitlines() == [
-        "column 'age': unknown name 'age'. Did you mean 'agee'?",
-        "column 'smoker': unknown name 'smoker'. Known: agee, ward.",
-        "column 'note': unknown name 'note'. Known: agee, ward.",
+        "column 'age': is missing. Did you mean 'agee'?",
+        "column 'smoker': is missing. Known: agee, ward.",
+        "column 'note': is missing. Known: agee, ward.",
     ]
     batch = schema.encode(table, need_inputs=False)
     assert not batch.present.tensor("age").any()

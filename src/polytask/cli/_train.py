@@ -170,6 +170,8 @@ def compare(
         else:
             raise OptionError.of(f"--set {key}", "names no system", f"Write SYSTEM.{key}=..., for example mmoe.{key}={value}")
     values = {key: value for key, value in values.items() if key not in ("system", "balancer")}
+    prepared = fitting.prepare_for(Config.from_dict(values | {"data": source, "tasks": declared}))
+    tables.show(*tables.notes(prepared.notes, prepared.leaks))
     how = "The same command goes on from here: what is trained is not trained again"
     with stoppable(how), bar(TimeRemainingColumn()) as progress:
         line = progress.add_task("reading", total=None)

@@ -57,7 +57,9 @@ def valid(array: pa.Array) -> Flags:
 
 def count_distinct(array: pa.Array) -> int:
     """How many different values the plain cells have; 0 where cells are lists or the like."""
-    return 0 if pa.types.is_nested(array.type) else int(pc.count_distinct(array, mode="only_valid").as_py())
+    if pa.types.is_nested(array.type) or pa.types.is_null(array.type):
+        return 0
+    return int(pc.count_distinct(array, mode="only_valid").as_py())
 
 
 def all_cells(array: pa.Array, test: Callable[[Any], Any], share: float = 1.0) -> bool:

@@ -42,6 +42,9 @@ class PolytaskError(Exception):
         super().__init__("\n".join(str(fault) for fault in faults))
         self.faults = faults
 
+    def __reduce__(self) -> tuple[type["PolytaskError"], tuple[Fault, ...]]:
+        return type(self), self.faults  # another process's error arrives as it was
+
     @classmethod
     def of(cls, where: str, problem: str, fix: str = "") -> "PolytaskError":
         """The error of a single fault."""

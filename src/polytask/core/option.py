@@ -96,6 +96,8 @@ def _check(cls: type, option: Option, value: Any, where: str) -> tuple[Any, Faul
     fault = Fault(f"{where}.{option.name}", f"must be {option.allowed}; got {value!r}")
     if isinstance(value, str) and value.lower() in ("none", "null") and "None" in str(option.type):
         value = None
+    if isinstance(value, str) and str(option.type).startswith("tuple["):
+        value = (value,)
     try:
         value = _adapter(cls, option.name).validate_python(value)
         if not option.choices or value in option.choices:

@@ -32,9 +32,13 @@ def _stems(place: str) -> list[str]:
 def read_literal(path: Path, name: str) -> Any:
     """The literal that a module assigns to `name`, without running the module; None if it assigns none.
 
-    Raises `OptionError` when the value is not a literal.
+    Raises `OptionError` when the value is not a literal, or the file is not Python.
     """
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise OptionError.of(f"{path.name}, line {error.lineno}", f"is not Python: {error.msg}", "Correct it") from None
+    for node in tree.body:
         if isinstance(node, ast.Assign) and [getattr(target, "id", None) for target in node.targets] == [name]:
             try:
                 return ast.literal_eval(node.value)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from . import registry
 from .batch import Batch, Column, Columns, found
-from .errors import DataError, Faults, collect
+from .errors import DataError, Faults, collect, nearest
 from .task import Task
 
 
@@ -126,7 +126,7 @@ class Schema:
     def _missing_inputs(self, table: pa.Table, faults: Faults) -> None:
         for name in self.inputs:
             if name not in table.column_names:
-                faults.unknown(f"column '{name}'", name, table.column_names)
+                faults.add(f"column '{name}'", "is missing", nearest(name, table.column_names))
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists, numbers and strings; `from_json` gives the equal schema back."""
