@@ -12,7 +12,7 @@ from torch import Tensor
 
 from . import registry
 from .batch import Batch, Column, Columns, found
-from .errors import DataError, Faults, collect, nearest
+from .errors import DataError, collect, nearest
 from .task import Task
 
 
@@ -101,32 +101,27 @@ class Schema:
         present = Columns(dict.fromkeys(inputs, true), rows)
         return Batch(Columns(inputs, rows), present, Columns(targets, rows), labelled, found(labelled))
 
-    def encode(self, table: pa.Table, *, need_inputs: bool = True) -> Batch:
+    def encode(self, table: pa.Table) -> Batch:
         """The rows of a table as one batch; a task whose columns the table lacks is unlabelled in every row.
 
-        Raises `DataError` that lists every missing input column (`need_inputs=False`: they are absent in every row instead).
+        Raises `DataError` that lists every missing input column.
         """
         rows = table.num_rows
         inputs, present, targets, labelled = {}, {}, {}, {}
         with collect(DataError) as faults:
-            if need_inputs:
-                self._missing_inputs(table, faults)
             for name, item in self.inputs.items():
-                if name in table.column_names:
+                if name not in table.column_names:
+                    faults.add(f"column '{name}'", "is missing", nearest(name, table.column_names))
+                    continue
+                with faults.gather():
                     inputs[name], present[name] = item.encode(table[name])
-                else:
-                    inputs[name], present[name] = item.encode(pa.chunked_array([pa.nulls(rows)]))
             for name, task in self.tasks.items():
                 has = all(column in table.column_names for column in task.columns)
                 columns = [table[c] if has else pa.chunked_array([pa.nulls(rows)]) for c in task.columns]
-                targets[name], labelled[name] = task.encode(columns)
+                with faults.gather():
+                    targets[name], labelled[name] = task.encode(columns)
         mask = Columns(labelled, rows)
         return Batch(Columns(inputs, rows), Columns(present, rows), Columns(targets, rows), mask, found(mask))
-
-    def _missing_inputs(self, table: pa.Table, faults: Faults) -> None:
-        for name in self.inputs:
-            if name not in table.column_names:
-                faults.add(f"column '{name}'", "is missing", nearest(name, table.column_names))
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists, numbers and strings; `from_json` gives the equal schema back."""

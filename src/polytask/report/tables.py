@@ -143,7 +143,12 @@ def comparison(found: Comparison) -> RenderableType:
 def _cost(row: Row) -> list[str]:
     cost = row.cost
     step = f"{1000 * cost['seconds_a_step']:.1f}" if cost["seconds_a_step"] else "-"
-    figures = [count(cost["parameters"]) if cost["parameters"] else "-", f"{cost['seconds']:.1f}", step, count(cost["rows_a_second"])]
+    figures = [
+        count(cost["parameters"]) if cost["parameters"] else "-",
+        f"{cost['seconds']:.1f}",
+        step,
+        count(cost["rows_a_second"]),
+    ]
     return [row.name, *figures, count(cost["bytes"]) + "B"]
 
 
