@@ -38,7 +38,7 @@ Time = Annotated[str | None, typer.Option("--time", help="Column to split by tim
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder to write")] = Path("runs/demo"),
-    seeds: Annotated[int, typer.Option(help="Splits to repeat the comparison on", min=1)] = 2,
+    seeds: Annotated[int, typer.Option(help="Splits to repeat the comparison on", min=1)] = 1,
     jobs: Annotated[int | None, typer.Option(help="Processes at once (default: one a core)")] = None,
 ) -> None:
     """The main job on 9,105 real patients: compare ways of sharing, ship one model, predict. About two minutes.
