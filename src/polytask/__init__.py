@@ -20,11 +20,11 @@ __all__ = ["Run", "__version__", "compare", "fit", "load", "resume"]
 _HOMES = {"fit": "engine.fit", "resume": "engine.fit", "compare": "engine.compare", "Run": "engine.run"}
 
 
-def load(folder: "Path | str") -> "Run":
-    """The trained model of a run folder."""
+def load(folder: "Path | str", trust: bool = False) -> "Run":
+    """The trained model of a run folder. trust: run the code of a user's own system that lies in it."""
     from .engine.run import Run
 
-    return Run.load(folder)
+    return Run.load(folder, trust)
 
 
 def __getattr__(name: str) -> Any:

@@ -85,8 +85,10 @@ def test_a_users_own_system_moves_with_its_run(frame: pd.DataFrame, quick: dict[
     own.write_text(registry.file_of("hard_sharing").read_text())
     run = polytask.fit(frame, TASKS, system=str(own), settings=quick, out=tmp_path / "run")
     own.unlink()
-    (tmp_path / "run").rename(tmp_path / "elsewhere")
-    pd.testing.assert_frame_equal(polytask.load(str(tmp_path / "elsewhere")).predict(frame), run.predict(frame))
+    moved = (tmp_path / "run").rename(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match=r"is code that this run needs.*--trust"):
+        polytask.load(moved)
+    pd.testing.assert_frame_equal(polytask.load(moved, trust=True).predict(frame), run.predict(frame))
 
 
 def _yaml(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:

@@ -34,6 +34,8 @@ Ignore = Annotated[str | None, typer.Option("--ignore", help="Columns that are n
 Group = Annotated[str | None, typer.Option("--group", help="Column whose groups (persons, places) no split tears apart")]
 Time = Annotated[str | None, typer.Option("--time", help="Column to split by time: the latest rows are the test rows")]
 
+Trust = Annotated[bool, typer.Option("--trust", help="Run the code of a system of your own that lies in the run folder")]
+
 
 @app.command()
 def demo(
@@ -134,6 +136,7 @@ def compare(
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run folder")],
     data: Annotated[str, typer.Argument(help="Labelled data of the same columns")],
+    trust: Trust = False,
 ) -> None:
     """Score a trained model on labelled data.
 
@@ -141,7 +144,7 @@ def evaluate(
     """
     from . import _use
 
-    _use.evaluate(run, data)
+    _use.evaluate(run, data, trust)
 
 
 @app.command()
@@ -151,6 +154,7 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File to write: .parquet, .csv, .jsonl (default: print a few)")
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Predict every task for every row.
 
@@ -158,7 +162,7 @@ def predict(
     """
     from . import _use
 
-    _use.predict(run, data, out)
+    _use.predict(run, data, out, trust)
 
 
 @app.command()

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from polytask import __version__
 from polytask.core import DataError, registry
 from polytask.core.errors import PolytaskError
 from polytask.core.option import Option, options_of
@@ -13,7 +14,6 @@ from polytask.data import infer, prepare, read
 from polytask.data.sample import MixOptions
 from polytask.data.split import SplitOptions
 from polytask.engine import _files
-from polytask.engine.config import VERSION
 from polytask.engine.training import Training
 from polytask.report import tables
 
@@ -31,7 +31,7 @@ def init(data: str, tasks: str | None, out: Path) -> None:
     shipped = _train.shipped(data)
     split = SplitOptions(**shipped.get("split", {}))
     file = data if data.startswith("@") else os.path.relpath(data, out.parent)
-    parts = [f"# polytask fit {out}\npolytask: {VERSION}\ndata: {_yaml(file)}\n"]
+    parts = [f"# polytask fit {out}\npolytask: {__version__}\ndata: {_yaml(file)}\n"]
     if declared:
         source = [(data, None)]
         prepared = prepare.prepare(source, declared, shipped.get("inputs", {}), shipped.get("ignore", ()), split)

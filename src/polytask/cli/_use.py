@@ -7,11 +7,11 @@ from polytask.engine.run import Run
 from polytask.report import tables
 
 
-def predict(folder: Path, data: str, out: Path | None) -> None:
+def predict(folder: Path, data: str, out: Path | None, trust: bool = False) -> None:
     """Write the predictions, or show the first few."""
     if out is not None:
         read.format_for(out)
-    run = Run.load(folder)
+    run = Run.load(folder, trust)
     predictions = run.predict_table(read.table(data))
     if out is not None:
         read.write(predictions, out)
@@ -22,7 +22,7 @@ def predict(folder: Path, data: str, out: Path | None) -> None:
     tables.show(tables.plain(f"First of {predictions.num_rows:,} rows", predictions.column_names, rows))
 
 
-def evaluate(folder: Path, data: str) -> None:
+def evaluate(folder: Path, data: str, trust: bool) -> None:
     """Show every metric."""
-    run = Run.load(folder)
+    run = Run.load(folder, trust)
     tables.show(tables.scores(run, run.evaluate(data)))

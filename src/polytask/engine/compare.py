@@ -16,13 +16,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from polytask import __version__
 from polytask.core import Fault, OptionError, PolytaskError, nearest, registry
 from polytask.core.errors import collect
 from polytask.data import read
 
 from . import _files
 from .comparison import Comparison, Result, label
-from .config import VERSION, Config
+from .config import Config
 from .fit import merge, prepare_for, train
 from .run import Run
 
@@ -121,7 +122,7 @@ def _grid(
                 code = hashlib.sha256(registry.file_of(system).read_bytes()).hexdigest()
                 # Where the data lie and how the machine is used change no number.
                 content = values | {"data": [s.get("tasks") for s in values["data"]], "training": _numbers(values["training"])}
-                key = hashlib.sha256(json.dumps([content, digest, code, VERSION], sort_keys=True).encode()).hexdigest()[:10]
+                key = hashlib.sha256(json.dumps([content, digest, code, __version__], sort_keys=True).encode()).hexdigest()[:10]
                 folder = out / "cells" / f"{Path(system).stem}-{balancer}-{seed}-{key}"
                 cells.append(Cell(system, balancer, seed, values, folder))
     return cells
@@ -202,7 +203,7 @@ def _run(cell: Cell) -> Error | None:
 
 
 def _result(cell: Cell) -> Result:
-    run = Run.load(cell.folder)
+    run = Run.load(cell.folder, trust=True)
     tasks = run.schema.tasks
     primary = {name: task.primary for name, task in tasks.items()}
     directions = {name: task.direction for name, task in tasks.items()}

@@ -8,9 +8,10 @@ from typing import Any
 
 import yaml
 
+from polytask import __version__
 from polytask.balance import _balancer
 from polytask.core import OptionError, registry
-from polytask.core.errors import Faults, collect
+from polytask.core.errors import collect
 from polytask.core.option import dump, make
 from polytask.data.sample import MixOptions
 from polytask.data.split import SplitOptions
@@ -18,7 +19,6 @@ from polytask.data.split import SplitOptions
 from . import _files
 from .training import Training
 
-VERSION = "0.1.0"
 KEYS = ("polytask", "data", "tasks", "inputs", "ignore", "split", "mix", "system", "balancer", "training")
 MEMORY = "(in memory)"
 """Stands for the file of data that were given as an object."""
@@ -49,7 +49,7 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, every option written out; `from_dict` gives the equal configuration back."""
         return {
-            "polytask": VERSION,
+            "polytask": __version__,
             "data": [dict(source) for source in self.data],
             "tasks": {name: _plain(declared) for name, declared in self.tasks.items()},
             "inputs": {name: _plain(declared) for name, declared in self.inputs.items()},
@@ -72,14 +72,19 @@ class Config:
                 if values.get(key) is not None and not isinstance(values[key], kinds):
                     wanted = " or ".join("a mapping" if kind is dict else f"a {kind.__name__}" for kind in kinds)
                     faults.add(key, f"must be {wanted}; got {values[key]!r}")
-        system = _named(values.get("system") or {}, "hard_sharing")
-        balancer = _named(values.get("balancer") or {}, "equal")
+        system = named(values.get("system") or {}, "hard_sharing")
+        balancer = named(values.get("balancer") or {}, "equal")
         with collect(OptionError) as faults:
-            split = _try(faults, SplitOptions, values.get("split") or {}, "split")
-            mix = _try(faults, MixOptions, values.get("mix") or {}, "mix")
-            training = _try(faults, Training, values.get("training") or {}, "training")
-            options = _system_options(faults, *system)
-            balancing = _balancer_options(faults, *balancer)
+            with faults.gather():
+                split = make(SplitOptions, values.get("split") or {}, "split")
+            with faults.gather():
+                mix = make(MixOptions, values.get("mix") or {}, "mix")
+            with faults.gather():
+                training = make(Training, values.get("training") or {}, "training")
+            with faults.gather():
+                options: Any = make(registry.load(system[0]).options_type, system[1], system[0])
+            with faults.gather():
+                balancing = _balancer.options(*balancer)
         return cls(
             data=_sources(values.get("data")),
             tasks=_declared(values.get("tasks") or {}),
@@ -132,7 +137,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise OptionError.of(str(path), f"must be a mapping of {', '.join(KEYS)}")
     base = path.parent
     values["data"] = list(_sources(values.get("data"), base))
-    name, options = _named(values.get("system") or "")
+    name, options = named(values.get("system") or "")
     if name.endswith(".py"):
         values["system"] = {"name": _absolute(name, base), **options}
     return values
@@ -158,35 +163,12 @@ def _declared(declared: Any) -> dict[str, Any]:
     return dict(declared) if isinstance(declared, Mapping) else dict.fromkeys(map(str, declared))
 
 
-def _named(value: Any, default: str = "") -> tuple[str, dict[str, Any]]:
+def named(value: Any, default: str = "") -> tuple[str, dict[str, Any]]:
+    """The name and the options of a system or balancer section: a bare name, or a mapping with `name`."""
     if isinstance(value, str):
         return value, {}
     rest = dict(value)
     return str(rest.pop("name", default)), rest
-
-
-def _try(faults: Faults, cls: type, values: Mapping[str, Any], where: str) -> Any:
-    try:
-        return make(cls, values, where)
-    except OptionError as error:
-        faults.found.extend(error.faults)
-        return None
-
-
-def _system_options(faults: Faults, id: str, values: Mapping[str, Any]) -> Any:
-    try:
-        return make(registry.load(id).options_type, values, id)
-    except OptionError as error:
-        faults.found.extend(error.faults)
-        return None
-
-
-def _balancer_options(faults: Faults, id: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        return _balancer.options(id, values)
-    except OptionError as error:
-        faults.found.extend(error.faults)
-        return {}
 
 
 def _plain(value: Any) -> Any:

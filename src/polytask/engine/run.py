@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from polytask import __version__
 from polytask.core import OptionError, RunError, Schema, System, registry
 from polytask.data import read
 
 from . import _files
-from .config import VERSION, Config, read_yaml
+from .config import Config, named, read_yaml
 from .predict import evaluate, predict
 
 Scores = Mapping[str, Mapping[str, float]]
@@ -34,8 +35,11 @@ class Run:
     folder: Path | None = None
 
     @classmethod
-    def load(cls, folder: Path | str) -> "Run":
-        """Read a run folder. Raises `RunError` naming the file that is missing, damaged or of a newer version."""
+    def load(cls, folder: Path | str, trust: bool = False) -> "Run":
+        """Read a run folder. Raises `RunError` naming the file that is missing, damaged or of a newer version.
+
+        trust: run the code of a system that is not polytask's, which lies in the folder.
+        """
         folder = Path(folder)
         if not (folder / "model.safetensors").exists():
             known = "is not a finished run" if (folder / "config.yaml").exists() else "is not the folder of a run"
@@ -43,6 +47,10 @@ class Run:
             raise RunError.of(str(folder), known, fix)
         values = read_yaml(folder / "config.yaml")
         _check_version(folder, values.get("polytask"))
+        name = named(values.get("system") or "")[0]
+        if name.endswith(".py") and not trust:
+            fix = "Read it, then: polytask ... --trust, or polytask.load(folder, trust=True)"
+            raise RunError.of(name, "is code that this run needs, and not polytask's", fix)
         try:
             config = Config.from_dict(values)
         except OptionError as error:
@@ -68,7 +76,7 @@ class Run:
         """Write `config.yaml`, `schema.json`, `model.safetensors`: the latter last, for it marks the run as finished."""
         self.folder = Path(folder)
         describe(self.folder, self.config, self.schema)
-        about = {"version": VERSION, "system": self.config.system, "scores": self.scores, "cost": dict(self.cost)}
+        about = {"version": __version__, "system": self.config.system, "scores": self.scores, "cost": dict(self.cost)}
         _files.write_tensors(self.folder / "model.safetensors", self.system.state_dict(), about)
 
     def predict(self, data: Any) -> pd.DataFrame:
@@ -126,5 +134,5 @@ def _check_version(folder: Path, version: Any) -> None:
     def parts(text: str) -> tuple[int, ...]:
         return tuple(int(piece) for piece in text.split(".") if piece.isdigit())
 
-    if parts(str(version)) > parts(VERSION):
-        raise RunError.of(str(folder), f"was written by polytask {version}; this is {VERSION}", "pip install -U polytask")
+    if parts(str(version)) > parts(__version__):
+        raise RunError.of(str(folder), f"was written by polytask {version}; this is {__version__}", "pip install -U polytask")
