@@ -214,8 +214,13 @@ def test_ctrl_c_saves_the_epoch_and_a_second_run_ends_the_same(tmp_path: Path) -
     loop(straight, replace(PLAIN, average=0.9)).run()
     stopped = loop(linear(), replace(PLAIN, average=0.9), folder=tmp_path)
     stopped.report = lambda progress, stage, epochs: signal.raise_signal(signal.SIGINT) if progress.epoch == 2 else None
-    with pytest.raises(KeyboardInterrupt):
-        stopped.run()
+    # A process that a script starts in the background ignores SIGINT from its birth.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            stopped.run()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert stopped.progress.epoch == 2
     resumed = loop(linear(), replace(PLAIN, average=0.9), folder=tmp_path)
     resumed.run()
