@@ -11,8 +11,9 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from polytask.balance import _balancer
-from polytask.core import Batch, Columns, Fit, Parameters, PerTask, RunError, Schema, Source, System
+from polytask.core import Batch, Columns, Fit, MissingExtra, Parameters, PerTask, RunError, Schema, Source, System
 from polytask.core.batch import found
+from polytask.engine import log
 from polytask.engine.loop import Loop
 from polytask.engine.training import Training
 
@@ -205,6 +206,12 @@ def test_numbers_are_logged(tmp_path: Path) -> None:
     lines = (tmp_path / "metrics.csv").read_text().splitlines()
     assert len(lines) == 4
     assert lines[0].startswith("stage,epoch,step,seconds,lr,score,loss/a,loss/b,weight/a,weight/b,validation/a/")
+
+
+def test_a_logger_that_is_not_installed_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"logger 'mlflow': needs the package 'mlflow'.*polytask\[logging\]"):
+        log.check(("mlflow",))
 
 
 def test_ctrl_c_saves_the_epoch_and_a_second_run_ends_the_same(tmp_path: Path) -> None:

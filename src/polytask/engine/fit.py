@@ -15,7 +15,7 @@ from polytask.core import Batch, OptionError, RunError, Schema, System, registry
 from polytask.data import prepare
 from polytask.data.prepare import Prepared
 
-from . import _files
+from . import _files, log
 from .checkpoint import Progress
 from .config import MEMORY, Config, read_yaml
 from .loop import Loop, Report
@@ -88,6 +88,7 @@ def train(
 ) -> Run:
     """Train, score on the test rows, and write the run folder."""
     training = config.training
+    log.check(training.loggers)
     fabric = _fabric(training)
     system = build(config, prepared.schema)
     balancer = _balancer.make(config.balancer, list(system.tasks), config.balancing)

@@ -5,10 +5,11 @@ import io
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from polytask.core import MissingExtra, PolytaskError
+from polytask.core import MissingExtra, RunError
 
 from . import _files
 
@@ -31,10 +32,8 @@ class TensorBoard(Logger):
     """Scalars for TensorBoard, in the run's `tensorboard` folder (extra `logging`)."""
 
     def __init__(self, folder: Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise _missing("tensorboard") from error
+        from torch.utils.tensorboard import SummaryWriter
+
         self.writer: Any = SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
 
     def epoch(self, row: Row, step: int) -> None:
@@ -49,10 +48,8 @@ class MLflow(Logger):
     """Metrics of one MLflow run, at the tracking address that MLflow's own settings give (extra `logging`)."""
 
     def __init__(self, folder: Path) -> None:
-        try:
-            import mlflow
-        except ImportError as error:
-            raise _missing("mlflow") from error
+        import mlflow
+
         self.mlflow: Any = mlflow
         mlflow.start_run(run_name=folder.name)
 
@@ -63,8 +60,12 @@ class MLflow(Logger):
         self.mlflow.end_run()
 
 
-def _missing(package: str) -> PolytaskError:
-    return MissingExtra.of(f"logger '{package}'", f"needs the package '{package}'", "pip install 'polytask[logging]'")
+def check(names: Sequence[str]) -> None:
+    """Raise `MissingExtra` where a logger's package is not installed."""
+    for name in names:
+        if find_spec(name) is None:
+            fix = "pip install 'polytask[logging]'"
+            raise MissingExtra.of(f"logger '{name}'", f"needs the package '{name}'", fix)
 
 
 def _numbers(row: Row) -> dict[str, float]:
@@ -72,9 +73,15 @@ def _numbers(row: Row) -> dict[str, float]:
 
 
 def loggers(names: Sequence[str], folder: Path) -> list[Logger]:
-    """The loggers asked for. Raises `MissingExtra` where one is not installed."""
+    """The loggers asked for. Raises `RunError` where one cannot start, such as an MLflow server that does not answer."""
     known: dict[str, Any] = {"tensorboard": TensorBoard, "mlflow": MLflow}
-    return [known[name](folder) for name in names]
+    started = []
+    for name in names:
+        try:
+            started.append(known[name](folder))
+        except Exception as error:  # a logger's package may fail in any way
+            raise RunError.of(f"logger '{name}'", f"cannot start: {_files.one_line(error)}") from error
+    return started
 
 
 def write_csv(path: Path, history: Sequence[Row]) -> None:
