@@ -22,6 +22,9 @@ INPUTS = {
     "vector": "vector 3",
     "audio": "audio 16 8",
     "datetime": "datetime",
+    "pixels": "pixels 1 16 16",
+    "series": "series 3 12",
+    "links": "links",
 }
 
 
@@ -37,7 +40,8 @@ def gaps(schema: Schema) -> Batch:
 
 
 def test_every_kind_is_tested() -> None:
-    assert sorted(INPUTS) == registry.kinds("inputs")
+    special = {"kspace"}  # no table of numbers
+    assert set(registry.kinds("inputs")) - special == set(INPUTS)
 
 
 def test_columns_lie_in_order_and_absent_ones_are_nan(schema: Schema) -> None:
@@ -47,7 +51,7 @@ def test_columns_lie_in_order_and_absent_ones_are_nan(schema: Schema) -> None:
     dates: Any = schema.inputs["datetime"]
     widths = {
         "category": 1, "number": 1, "boolean": 1, "text": TOPICS, "image": 3 * PLACES**2, "vector": 3,
-        "audio": PLACES**2, "datetime": dates.size,
+        "audio": PLACES**2, "datetime": dates.size, "pixels": PLACES**2, "series": 9, "links": 1,
     }  # fmt: skip
     assert x.shape == (ROWS, sum(widths.values()))
     blocks = dict(zip(widths, x.split(list(widths.values()), dim=1), strict=True))

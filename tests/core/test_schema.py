@@ -41,7 +41,16 @@ def test_json_round_trip(schema: Schema) -> None:
 
 
 def test_every_kind_survives_json() -> None:
-    sized = {"category": "3", "image": "1 8 8", "vector": "3", "text": "50", "audio": "8 6"}
+    sized = {
+        "category": "3",
+        "image": "1 8 8",
+        "vector": "3",
+        "text": "50",
+        "audio": "8 6",
+        "pixels": "1 8 8",
+        "series": "3 12",
+        "kspace": "2 8 8",
+    }
     for kind in registry.kinds("inputs"):
         schema = Schema.parse({"inputs": {"x": f"{kind} {sized.get(kind, '')}"}, "tasks": {}})
         assert Schema.from_json(json.loads(json.dumps(schema.to_json()))) == schema

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from polytask.core import DataError
+from polytask.core import DataError, registry
 from polytask.data import infer
 
 ROWS = 200
@@ -129,8 +129,7 @@ def test_faults_of_tasks_come_all_at_once() -> None:
         "task 'time:evnt': no column 'evnt'. Did you mean 'event'?",
         "tasks.died.postive: unknown option. Did you mean 'positive'?",
         "task 'age': cannot be declared by 3. Write a kind, or {kind: KIND, OPTION: VALUE}",
-        "task 'blob': no kind fits its columns (struct<x: int64>). Declare one: "
-        "binary, count, cox, multiclass, multilabel, ordinal, quantile, regression, survival",
+        "task 'blob': no kind fits its columns (struct<x: int64>). Declare one: " + ", ".join(registry.kinds("tasks")),
     ]
     assert faults({})[0].startswith("tasks: none is named. Known: age, blob, cost")
 

@@ -17,7 +17,19 @@ BASE: dict[str, Any] = {"data": "d.csv", "tasks": ["a", "b"]}
 def test_round_trip(system: str) -> None:
     config = Config.from_dict(BASE | {"system": system, "balancer": "famo", "ignore": ["id"], "split": {"seed": 3}})
     assert Config.from_dict(config.to_dict()) == config
-    assert config.to_dict()["training"]["epochs"] == Training().epochs
+    own = registry.systems()[system].defaults.get("training", {})
+    assert config.training == Training(**own)
+
+
+def test_a_cards_defaults_give_way_to_what_is_set() -> None:
+    given = {"system": "pareto_gnn", "training": {"lr": 0.5}}
+    config = Config.from_dict(BASE | given)
+    assert (config.balancer, config.balancing["normalise"]) == ("mgda", "l2")
+    assert (config.training.lr, config.training.weight_decay) == (0.5, 1e-5)
+    assert Config.from_dict(BASE | given | {"balancer": {"name": "mgda", "epsilon": 0.1}}).balancing["normalise"] == "l2"
+    assert Config.from_dict(BASE | given | {"balancer": {"normalise": "none"}}).balancing["normalise"] == "none"
+    assert Config.from_dict(BASE | given | {"balancer": "famo"}).balancer == "famo"
+    assert Config.from_dict(config.to_dict()) == config
 
 
 def faults(values: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 if __name__ == "__main__":
     settings = QUICK | {{"training": QUICK["training"] | {{"devices": 2, "epochs": 1}}}}
-    for balancer in ("equal", "mgda"):
+    for balancer in ("equal", "mgda", "flat_mtl_sam"):
         run = polytask.fit(small(), ["cost", "ill"], balancer=balancer, settings=settings)
         state = {{name: value.contiguous().clone() for name, value in run.system.state_dict().items()}}
         save_file(state, f"{{sys.argv[1]}}/{{balancer}}-{{os.environ.get('LOCAL_RANK', '0')}}")
@@ -28,6 +28,6 @@ def test_both_ranks_end_with_the_same_weights(tmp_path: Path) -> None:
     command = [sys.executable, str(script), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    for balancer in ("equal", "mgda"):
+    for balancer in ("equal", "mgda", "flat_mtl_sam"):
         first, second = (load_file(tmp_path / f"{balancer}-{rank}") for rank in range(2))
         assert all(first[name].equal(second[name]) and bool(first[name].isfinite().all()) for name in first | second)

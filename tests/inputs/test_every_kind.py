@@ -15,6 +15,10 @@ LITERALS = {
     "image": "image 3 32 32",
     "audio": "audio 32 20",
     "vector": "vector 6",
+    "pixels": "pixels 1 28 28",
+    "links": "links",
+    "series": "series 4 12",
+    "kspace": "kspace 4 16 16",
 }
 
 

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from polytask.core import Batch, Input, Ragged
+from polytask.core.links import Links
+from polytask.nn.temporal import summary
 
 PLACES = 8
 """Images and spectrograms are averaged to this many places a side."""
@@ -52,7 +54,11 @@ class Features(nn.Module):
         parts = [part for names in (self.categories, self.numbers) if names for part in [self._plain(batch, names)]]
         for number, name in enumerate(self.rich):
             column, present = batch.inputs[name], batch.present.tensor(name)
-            if isinstance(column, Ragged):
+            if isinstance(column, Links):
+                values = column.degree().log1p()[:, None]
+            elif isinstance(column, Ragged) and self.inputs[name].kind == "series":
+                values = summary(column, self.inputs[name].variables)
+            elif isinstance(column, Ragged):
                 table = getattr(self, f"topics_{number}")
                 values = F.embedding_bag(column.values, table, column.offsets[:-1], mode="mean")
             else:

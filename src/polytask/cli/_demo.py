@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.text import Text
 
-from polytask.data import real
+from polytask.data import shipped
 from polytask.engine import _files
 from polytask.engine.run import Run
 from polytask.report import tables
@@ -18,7 +18,7 @@ SYSTEMS = "hard_sharing,mmoe,ple,trees,linear"
 
 def demo(out: Path, seeds: int, jobs: int | None) -> None:
     """Compare, ship, predict: each step is a command that works the same on the user's own file."""
-    about = real.get("support2").about
+    about = shipped.get("support2").about
     tables.show(
         Text(about["title"], style="bold"), f"{about['rows']:,} rows. {about['origin']}.",
         "To predict with one model: death in hospital, disability after two months, days in hospital, and survival.",
@@ -26,7 +26,7 @@ def demo(out: Path, seeds: int, jobs: int | None) -> None:
     )  # fmt: skip
     values = _train.settings(None, None, None, None, {})
     _train.compare("@support2", None, SYSTEMS, "equal", seeds, out, None, values, jobs)
-    table = real.get("support2").load()
+    table = shipped.load("support2")
     run = Run.load(out / "best")
     labels = {column for task in run.schema.tasks.values() for column in task.columns}
     new = out / "new_patients.parquet"

@@ -5,7 +5,7 @@ import sys
 from polytask.core import OptionError, registry
 from polytask.core.errors import nearest
 from polytask.core.option import options_of
-from polytask.data import real
+from polytask.data import shipped
 from polytask.report import tables
 
 
@@ -27,7 +27,7 @@ def balancers() -> None:
 
 def data() -> None:
     """A line each."""
-    found = {name: real.get(name) for name in real.names()}
+    found = {name: shipped.get(name) for name in shipped.names()}
     rows = [
         [f"@{name}", f"{item.about['rows']:,}", str(len(item.tasks)), item.about["title"], item.about["origin"]]
         for name, item in found.items()
@@ -38,7 +38,7 @@ def data() -> None:
 def show(id: str) -> None:
     """A card and its options; of a data set, its tasks."""
     if id.startswith("@"):
-        tables.show(tables.data_set(id, real.get(id[1:])))
+        tables.show(tables.data_set(id, shipped.get(id[1:])))
         return
     if id in registry.balancers():
         tables.show(tables.card(registry.balancers()[id], options_of(registry.weighting(id).Options)))

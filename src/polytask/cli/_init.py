@@ -33,7 +33,7 @@ def init(data: str, tasks: str | None, out: Path) -> None:
     file = data if data.startswith("@") else os.path.relpath(data, out.parent)
     parts = [f"# polytask fit {out}\npolytask: {__version__}\ndata: {_yaml(file)}\n"]
     if declared:
-        source = [(data, None)]
+        source = [{"file": data}]
         prepared = prepare.prepare(source, declared, shipped.get("inputs", {}), shipped.get("ignore", ()), split)
         inputs, kinds, notes = prepared.schema.inputs, prepared.schema.tasks, prepared.notes
         parts.append("# What to predict: kind, columns and the options of the kind.\n" + _block("tasks", kinds))

@@ -101,19 +101,18 @@ def shipped(data: str) -> Settings:
     """What a shipped data set states of itself: columns to ignore, modalities, how to split."""
     if not data.startswith("@"):
         return {}
-    from polytask.data import real
+    from polytask.data import shipped as sets
 
-    item = real.get(data[1:])
-    inputs = {name: {"modality": group} for group, members in item.modalities.items() for name in members}
-    return {"ignore": list(item.ignore), "inputs": inputs, "split": dict(item.split)}
+    item = sets.get(data[1:])
+    return {"ignore": list(item.ignore), "inputs": sets.declared_inputs(item), "split": dict(item.split)}
 
 
 def shipped_tasks(data: str) -> dict[str, Any]:
     if not data.startswith("@"):
         return {}
-    from polytask.data import real
+    from polytask.data import shipped as sets
 
-    return dict(real.get(data[1:]).tasks)
+    return dict(sets.get(data[1:]).tasks)
 
 
 def bar(*more: ProgressColumn) -> Progress:

@@ -69,6 +69,8 @@ class Update:
     representation: the shared representation, where the system names one.
     scale: the loss scale of half precision (1 elsewhere): `.grad` is left multiplied by it.
     backward: what to call in place of `Tensor.backward` (the engine's, which multiplies by `scale`).
+    again: the losses of the same batch at the weights of the moment, with the same random numbers and without any effect on
+        running statistics.
     reduce: averages a tensor over processes (None: one process). What `step` leaves in `.grad` is this process's own share:
         the engine (or DistributedDataParallel) averages it.
     """
@@ -80,6 +82,7 @@ class Update:
     backward: Callable[[Tensor], None] = Tensor.backward
     reduce: Callable[[Tensor], Tensor] | None = None
     own: Mapping[str, Sequence[nn.Parameter]] = field(kw_only=True)
+    again: Callable[[], Mapping[str, Float[Tensor, ""]]] | None = field(kw_only=True, default=None)
 
 
 class Balancer(nn.Module, ABC):
@@ -87,6 +90,8 @@ class Balancer(nn.Module, ABC):
 
     needs_representation: bool = False
     looks_back: bool = False
+    looks_again: bool = False
+    """Whether `step` calls `Update.again`."""
 
     @abstractmethod
     def step(self, update: Update) -> Float[Tensor, "tasks"]:

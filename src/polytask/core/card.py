@@ -12,6 +12,8 @@ class Card:
 
     `example` is a literal schema that the conformance suite builds the system from:
     `{"inputs": {"age": "number", "ward": "category 5"}, "tasks": {"died": "binary"}}`.
+    `defaults` is what it is trained with unless the user says otherwise: `{"balancer": "mgda", "training": {"lr": 1e-3}}`,
+    a balancer with options as `{"name": "mgda", "normalise": "l2"}`.
     """
 
     id: str
@@ -22,3 +24,4 @@ class Card:
     kind: str = ""
     extra: str | None = None
     example: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)

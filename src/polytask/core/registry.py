@@ -105,7 +105,7 @@ def load(id: str) -> "type[System]":
     path = file_of(id)
     card = card_of(path)
     try:
-        module = _import(path)
+        module = module_of(path)
     except ImportError as error:
         if card.extra is None:
             raise
@@ -114,10 +114,11 @@ def load(id: str) -> "type[System]":
     return _only_class(module, _base("system", "System"), path)  # type: ignore[no-any-return]
 
 
-def _import(path: Path) -> Any:
+def module_of(path: Path) -> Any:
+    """The module of a file of content, polytask's or a user's own."""
     if path.is_relative_to(_ROOT):
         return importlib.import_module(f"polytask.{path.parent.name}.{path.stem}")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:12]
     name = f"polytask_user_{path.stem}_{digest}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
@@ -138,15 +139,29 @@ def _base(module: str, name: str) -> type:
     return base
 
 
+def _own(module: Any) -> list[type]:
+    """The classes that a module defines."""
+    return [item for item in vars(module).values() if isinstance(item, type) and item.__module__ == module.__name__]
+
+
 def _only_class(module: Any, base: type, path: Path) -> Any:
-    own = [
-        item for item in vars(module).values()
-        if isinstance(item, type) and issubclass(item, base) and item.__module__ == module.__name__
-    ]  # fmt: skip
+    own = [item for item in _own(module) if issubclass(item, base)]
     if len(own) != 1:
         names = ", ".join(item.__name__ for item in own) or "none"
         raise PolytaskError.of(path.name, f"must define exactly one {base.__name__} class; found {names}")
     return own[0]
+
+
+@cache
+def readers(kind: str) -> list[str]:
+    """The systems and baselines whose example has an input of this kind."""
+    return [id for id, card in systems().items() if kind in {text.split()[0] for text in card.example["inputs"].values()}]
+
+
+@cache
+def claims() -> dict[str, dict[str, Any]]:
+    """The literals of all claims, by id."""
+    return {stem: read_literal(_ROOT / "claims" / f"{stem}.py", "claim") for stem in _stems("claims")}
 
 
 def kinds(place: str) -> list[str]:
@@ -165,12 +180,17 @@ def kind(place: str, name: str) -> Any:
 
 
 def weighting(id: str) -> Any:
-    """The class of a balancer's rule: the only `Weighting` of `balance/<id>.py`, or `rule(id)` of a file of several."""
+    """The class of a balancer's rule: the only `Weighting` of `balance/<id>.py`, or `rule(id)` of a file of several.
+
+    A file may hold a `Balancer` in its place, for what no rule of weights can say.
+    """
     if id not in balancers():
         raise OptionError.of("balancer", f"unknown name '{id}'", nearest(id, balancers()))
     path = _ROOT / "balance" / f"{id}.py"
     if path.exists():
-        return _only_class(importlib.import_module(f"polytask.balance.{id}"), _base("balancer", "Weighting"), path)
+        module = importlib.import_module(f"polytask.balance.{id}")
+        whole = any(isinstance(item, type) and issubclass(item, _base("balancer", "Balancer")) for item in _own(module))
+        return _only_class(module, _base("balancer", "Balancer" if whole else "Weighting"), path)
     for stem in _stems("balance"):
         if id in (read_literal(_ROOT / "balance" / f"{stem}.py", "cards") or {}):
             return importlib.import_module(f"polytask.balance.{stem}").rule(id)

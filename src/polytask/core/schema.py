@@ -26,6 +26,8 @@ class Input(ABC):
     kind: ClassVar[str]
     rank: ClassVar[int] = 100
     """The order in which kinds are asked by `recognises`: lower first."""
+    missing_column: ClassVar[str] = ""
+    """What to do where data lack the column, if more than the column's name may be wrong."""
 
     name: str
     modality: str | None = None
@@ -42,6 +44,14 @@ class Input(ABC):
     @abstractmethod
     def encode(self, column: pa.ChunkedArray) -> tuple[Column, Bool[Tensor, "rows"]]:
         """The column as tensors, with a valid filler where it is absent, and the `present` mask."""
+
+    def exact(self) -> "Input":
+        """The same input, set so that `decode` gets every value back; for systems that compute with values."""
+        return self
+
+    def link(self, column: Column, inputs: Columns, present: Columns) -> Column:
+        """The column once all `inputs` of the rows are encoded, for a kind whose rows refer to other rows."""
+        return column
 
     @classmethod
     @abstractmethod
@@ -99,7 +109,12 @@ class Schema:
         targets: dict[str, Column] = {n: task.example_target(rows, generator) for n, task in self.tasks.items()}
         labelled = Columns(dict.fromkeys(targets, true), rows)
         present = Columns(dict.fromkeys(inputs, true), rows)
-        return Batch(Columns(inputs, rows), present, Columns(targets, rows), labelled, found(labelled))
+        return Batch(self._linked(inputs, present), present, Columns(targets, rows), labelled, found(labelled))
+
+    def _linked(self, inputs: Mapping[str, Column], present: Columns) -> Columns:
+        columns = Columns(inputs, present.rows)
+        linked = {name: item.link(inputs[name], columns, present) for name, item in self.inputs.items()}
+        return columns if all(linked[name] is inputs[name] for name in linked) else Columns(linked, present.rows)
 
     def encode(self, table: pa.Table) -> Batch:
         """The rows of a table as one batch; a task whose columns the table lacks is unlabelled in every row.
@@ -111,7 +126,7 @@ class Schema:
         with collect(DataError) as faults:
             for name, item in self.inputs.items():
                 if name not in table.column_names:
-                    faults.add(f"column '{name}'", "is missing", nearest(name, table.column_names))
+                    faults.add(f"column '{name}'", "is missing", item.missing_column or nearest(name, table.column_names))
                     continue
                 with faults.gather():
                     inputs[name], present[name] = item.encode(table[name])
@@ -120,8 +135,8 @@ class Schema:
                 columns = [table[c] if has else pa.chunked_array([pa.nulls(rows)]) for c in task.columns]
                 with faults.gather():
                     targets[name], labelled[name] = task.encode(columns)
-        mask = Columns(labelled, rows)
-        return Batch(Columns(inputs, rows), Columns(present, rows), Columns(targets, rows), mask, found(mask))
+        mask, there = Columns(labelled, rows), Columns(present, rows)
+        return Batch(self._linked(inputs, there), there, Columns(targets, rows), mask, found(mask))
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists, numbers and strings; `from_json` gives the equal schema back."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from torch import nn
+from torch.optim import Optimizer
 
 from .batch import Batch
 from .source import Source
@@ -12,11 +13,15 @@ from .source import Source
 
 @dataclass(frozen=True)
 class Parameters:
-    """Parameters with their own learning rate (a multiple of the run's) and weight decay (None: the run's)."""
+    """Parameters with their own learning rate (a multiple of the run's), weight decay (None: the run's) and clipping.
+
+    clip: the largest norm of their gradient taken together (None: no limit but the run's).
+    """
 
     parameters: Sequence[nn.Parameter]
     lr: float = 1.0
     weight_decay: float | None = None
+    clip: float | None = None
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,11 @@ class Fit:
     parameters: what is trained (None: all that requires a gradient).
     source: where batches come from (None: the run's training rows).
     length: this stage's share of the run's epochs.
+    score: the name of the system's method `() -> float`, higher being better, whose best weights are kept (None: the mean of
+        the validation metrics, or without any the negative training loss).
+    patience: whether it may end before its length.
     before: called once, as the stage starts.
+    after: called after every update with the optimizer and the number of updates of this stage so far.
     """
 
     name: str = "fit"
@@ -37,7 +46,10 @@ class Fit:
     parameters: Sequence[Parameters] | None = None
     source: Source | None = None
     length: float = 1.0
+    score: str | None = None
+    patience: bool = True
     before: Callable[[], None] | None = None
+    after: Callable[[Optimizer, int], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
+import pyarrow as pa
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -64,6 +65,14 @@ class System(nn.Module, ABC):
         """The loss of every task that has a label in the batch; auxiliary objectives come under their own names."""
         return self.task_losses(self(batch, batch.tasks), batch)
 
+    def objectives(self) -> tuple[str, ...]:
+        """The names of the losses that a balancer weighs: the tasks; a system may add or put others in their place."""
+        return tuple(self.tasks)
+
+    def tables(self, batch: Batch) -> dict[str, pa.Table]:
+        """What else the system has to say on these rows, beside predictions: a schedule, a read-out a step; by name."""
+        return {}
+
     def task_losses(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """Each output's loss against the batch's targets."""
         return {
@@ -72,13 +81,13 @@ class System(nn.Module, ABC):
         }
 
     def task_parameters(self, task: str) -> list[nn.Parameter]:
-        """The parameters that `task` alone uses: those inside a `PerTask`."""
+        """The parameters that `task` (or another objective) alone uses: those inside a `PerTask`."""
         own = (module[task] for module in self.modules() if isinstance(module, PerTask) and task in module)
         return list({id(p): p for module in own for p in module.parameters()}.values())
 
     def shared_parameters(self) -> list[nn.Parameter]:
-        """Every parameter that is no task's own."""
-        owned = {id(p) for task in self.tasks for p in self.task_parameters(task)}
+        """Every parameter that is no task's (or objective's) own."""
+        owned = {id(p) for name in {*self.tasks, *self.objectives()} for p in self.task_parameters(name)}
         return [p for p in self.parameters() if id(p) not in owned]
 
     def stages(self) -> Sequence[Stage]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from polytask.core import Batch, DataError, Schema, Source
 
-from . import infer, leak, read
+from . import infer, leak, nested, read
 from .sample import Mix, MixOptions, Rows
 from .split import Split, SplitOptions, split
 
@@ -45,21 +45,23 @@ class Prepared:
         return each[0] if len(each) == 1 else Mix(each, mix, seed)
 
 
-def gather(
-    sources: Sequence[tuple[Any, Sequence[str] | None]], task_columns: Mapping[str, Sequence[str]]
-) -> tuple[pa.Table, Tensor]:
+def gather(sources: Sequence[Mapping[str, Any]], task_columns: Mapping[str, Sequence[str]]) -> tuple[pa.Table, Tensor]:
     """The rows of all sources in one table, and each row's source number.
 
-    A source is `(data, tasks)`: where it names its tasks, other tasks' columns in it are not read as labels.
+    A source is `{"file": data, "tasks": names, "with": nested tables}`: where it names its tasks, columns of others in it are
+    not read as labels.
     Raises `DataError` where two sources give one column types that do not agree.
     """
     tables = []
-    for data, tasks in sources:
-        table = read.table(data)
-        if tasks is not None:
+    for source in sources:
+        table = nested.table(source["file"], source.get("with"))
+        if (tasks := source.get("tasks")) is not None:
             own = {column for name in tasks for column in task_columns.get(name, (name,))}
             others = {column for columns in task_columns.values() for column in columns} - own
             table = table.drop_columns([name for name in table.column_names if name in others])
+        if len(sources) > 1 and nested.refers(table):
+            fix = "Give one file: numbers of rows do not go across files"
+            raise DataError.of(str(source["file"]), "refers to its own rows, and there are several sources", fix)
         tables.append(table)
     number = torch.repeat_interleave(torch.arange(len(tables)), torch.tensor([table.num_rows for table in tables]))
     if len(tables) == 1:
@@ -71,7 +73,7 @@ def gather(
 
 
 def prepare(
-    sources: Sequence[tuple[Any, Sequence[str] | None]],
+    sources: Sequence[Mapping[str, Any]],
     tasks: Mapping[str, Any],
     inputs: Mapping[str, Any],
     ignore: Sequence[str],
@@ -82,7 +84,8 @@ def prepare(
     table, source = gather(sources, declared)
     kinds = infer.tasks(table, tasks)
     parts = split(table, kinds, options, source)
-    schema, notes = infer.schema(table, kinds, inputs, _ignored(ignore, options), parts.train)
+    connecting = [key for source in sources for key in nested.keys(source.get("with"))]
+    schema, notes = infer.schema(table, kinds, inputs, _ignored((*ignore, *connecting), options), parts.train)
     batch = schema.encode(table)
     leaks = leak.leaks(table, schema, parts.train)
     return Prepared(table, schema, batch, parts, source, tuple(notes), tuple(leaks), read.digest(table))

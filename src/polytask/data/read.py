@@ -73,9 +73,9 @@ def write(table: pa.Table, path: Path) -> None:
 
 def _from_name(source: str | Path) -> tuple[pa.Table, str]:
     if str(source).startswith("@"):
-        from . import real
+        from . import shipped
 
-        return real.get(str(source)[1:]).load(), str(source)
+        return shipped.load(str(source)[1:]), str(source)
     path = Path(source)
     if path.is_dir():
         raise DataError.of(str(path), "is a folder", "Name a file in it")

@@ -25,13 +25,16 @@ Numbers: TypeAlias = NDArray[np.int64]
 class SplitOptions:
     """How rows are divided."""
 
-    how: Literal["auto", "random", "stratified", "group", "time"] = opt(
+    how: Literal["auto", "random", "stratified", "group", "time", "given"] = opt(
         "auto",
-        "auto: by time where `column` holds dates, by group where it holds anything else, stratified where none is named",
+        "auto: by time where `column` holds dates, by group where it holds anything else, stratified where none is named; "
+        "given: as `column` says, by train, validation or test",
         ours="the split that is honest for what is known",
-        choices=("auto", "random", "stratified", "group", "time"),
+        choices=("auto", "random", "stratified", "group", "time", "given"),
     )
-    column: str | None = opt(None, "the column of groups (person, place) or of times", ours="rows are taken as independent")
+    column: str | None = opt(
+        None, "the column of groups (person, place), of times or of parts", ours="rows are taken as independent"
+    )
     test: float = opt(0.2, "share of the rows that test", ours="customary", gt=0, lt=1)
     validation: float = opt(0.15, "share of the other rows that validate", ours="customary", gt=0, lt=1)
     seed: int = opt(0, "seed of the split", ours="apart from training's, so that runs share their test rows", ge=0)
@@ -79,20 +82,22 @@ def split(
     random: by chance. stratified: every class, quantile bin, censoring state and missing label of every task in proportion
     (`_strata`). group: rows of one value of `column` stay together (those without a value count as one group); the largest
     groups are placed first, each in the part that lacks most rows. time: the latest test, those before validate; rows of one
-    moment stay together. `source` numbers the table that each row came from: random and stratified splits divide each source
-    by itself.
+    moment stay together. given: `column` names each row's part. `source` numbers the table that each row came from: random and
+    stratified splits divide each source by itself.
 
     Raises `OptionError` (a column is named that `how` does not use, or the other way round) and `DataError` (unknown column,
     too few rows, groups or moments, a missing time, a task without a label among the training rows).
     """
     how = _resolve(table, options)
-    if table.num_rows < 3 or min(options.shares) * table.num_rows < 0.5:
+    if how != "given" and (table.num_rows < 3 or min(options.shares) * table.num_rows < 0.5):
         least = max(3, int(np.ceil(0.5 / min(options.shares))))
         problem = f"{table.num_rows} rows are too few for validation={options.validation:g} and test={options.test:g}"
         raise DataError.of("split", problem, f"Give at least {least} rows, or larger shares")
     random = np.random.default_rng(options.seed)
     if how == "group":
         parts = _by_group(str(options.column), _groups(table, str(options.column)), options.shares, random)
+    elif how == "given":
+        parts = _given(str(options.column), table[str(options.column)])
     elif how == "time":
         parts = _by_time(str(options.column), _moments(table, str(options.column)), options.shares)
     else:
@@ -110,7 +115,7 @@ def split(
 def _resolve(table: pa.Table, options: SplitOptions) -> str:
     how, column = options.how, options.column
     if column is None:
-        if how in ("group", "time"):
+        if how in ("group", "time", "given"):
             raise OptionError.of("split.column", f"none is given, and how={how} needs one", "Name the column to split by")
         return "stratified" if how == "auto" else how
     if how in ("random", "stratified"):
@@ -122,6 +127,16 @@ def _resolve(table: pa.Table, options: SplitOptions) -> str:
     if how == "auto":
         return "time" if pa.types.is_temporal(table[column].type) else "group"
     return how
+
+
+def _given(column: str, cells: pa.ChunkedArray) -> Numbers:
+    names = np.array(arrow.texts(column, arrow.plain(cells)).to_pylist(), dtype=object)
+    wrong = np.flatnonzero(~np.isin(names.astype(str), PARTS))
+    if len(wrong):
+        problem = f"has {len(wrong)} cells that name no part, such as {names[wrong[0]]!r} in row {wrong[0]}"
+        raise DataError.of(f"column '{column}'", problem, f"Write {', '.join(PARTS)}")
+    parts: Numbers = np.select([names == part for part in PARTS], range(3)).astype(np.int64)
+    return parts
 
 
 def _groups(table: pa.Table, column: str) -> Numbers:

@@ -2,13 +2,9 @@
 
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
-import signal
-import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,9 +15,9 @@ import pyarrow.parquet as pq
 from polytask import __version__
 from polytask.core import Fault, OptionError, PolytaskError, nearest, registry
 from polytask.core.errors import collect
-from polytask.data import read
+from polytask.data import nested, read
 
-from . import _files
+from . import _files, parallel
 from .comparison import Comparison, Result, label
 from .config import Config
 from .fit import merge, prepare_for, train
@@ -82,7 +78,7 @@ def compare(
     report(len(cells) - len(todo), len(cells), [cell.name for cell in todo[:jobs]])
     skipped: dict[str, str] = {}
     open = list(todo)
-    with closing(_run_all(todo, jobs)) as ended:
+    with closing(parallel.each(_run, todo, jobs)) as ended:
         for cell, error in ended:
             open.remove(cell)
             report(len(cells) - len(open), len(cells), [cell.name for cell in open[:jobs]])
@@ -135,14 +131,20 @@ def _on_disk(data: Any, out: Path) -> tuple[list[dict[str, Any]], str]:
     )
     files, digests = [], []
     for source in sources:
-        table = read.table(source["file"])
-        digests.append(read.digest(table))
-        file = source["file"]
-        if not isinstance(file, (str, Path)):
-            file = out / "data" / f"{digests[-1][:16]}.parquet"
-            _files.write(file, lambda path, table=table: pq.write_table(table, path))  # type: ignore[misc]
-        files.append({**source, "file": str(Path(file) if str(file).startswith("@") else Path(file).absolute())})
+        parts = {name: {**part, "file": _file(part["file"], out)} for name, part in source.get("with", {}).items()}
+        digests.append(read.digest(nested.table(source["file"], parts)))
+        files.append({**source, "file": _file(source["file"], out), **({"with": parts} if parts else {})})
     return files, "-".join(digests)
+
+
+def _file(data: Any, out: Path) -> str:
+    """The data as a file or a shipped data set."""
+    if isinstance(data, (str, Path)):
+        return str(data) if str(data).startswith("@") else str(Path(data).absolute())
+    table = read.table(data)
+    file = out / "data" / f"{read.digest(table)[:16]}.parquet"
+    _files.write(file, lambda path: pq.write_table(table, path))
+    return str(file.absolute())
 
 
 def _numbers(training: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,39 +159,6 @@ def _reason(cell: Cell, kind: type[PolytaskError], faults: Sequence[Fault]) -> s
     if kind is OptionError and cell.system != REFERENCE:
         return "; ".join(map(str, faults))
     raise kind(*(replace(fault, where=f"{cell.name}: {fault.where}") for fault in faults))
-
-
-def _run_all(cells: Sequence[Cell], jobs: int) -> Generator[tuple[Cell, Error | None], None, None]:
-    """Train the cells, `jobs` at once, and yield each as it ends; closing this ends the processes, whose checkpoints stay."""
-    if jobs == 1 or len(cells) <= 1:
-        for cell in cells:
-            yield cell, _run(cell)
-        return
-    context = multiprocessing.get_context("spawn")
-    before = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(min(jobs, len(cells)), mp_context=context, initializer=_end_with_parent) as pool:
-        pending = {pool.submit(_run, cell): cell for cell in cells}
-        try:
-            for future in as_completed(pending):
-                yield pending[future], future.result()
-        except BaseException:
-            for process in set(multiprocessing.active_children()) - before:
-                process.terminate()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _end_with_parent() -> None:
-    """A killed comparison leaves no process behind; Ctrl-C reaches the parent, which ends its processes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _run(cell: Cell) -> Error | None:

@@ -13,13 +13,14 @@ from polytask.balance import _balancer
 from polytask.core import OptionError, registry
 from polytask.core.errors import collect
 from polytask.core.option import dump, make
+from polytask.data import nested
 from polytask.data.sample import MixOptions
 from polytask.data.split import SplitOptions
 
 from . import _files
 from .training import Training
 
-KEYS = ("polytask", "data", "tasks", "inputs", "ignore", "split", "mix", "system", "balancer", "training")
+KEYS = ("polytask", "data", "tasks", "inputs", "ignore", "split", "mix", "system", "balancer", "training", "start")
 MEMORY = "(in memory)"
 """Stands for the file of data that were given as an object."""
 _MOST_BYTES = 1_000_000
@@ -32,6 +33,7 @@ class Config:
     data: files or shipped data sets; each `{"file": absolute path, "tasks": names or None for all}`.
     tasks, inputs: declarations by name (None or {}: inferred). ignore: columns that are never inputs.
     system, options: an id (or a user's file) and its options. balancer, balancing: an id and its options.
+    start: the folder of a run whose inputs and shared weights are taken over (None: start anew).
     """
 
     data: tuple[Mapping[str, Any], ...]
@@ -45,6 +47,7 @@ class Config:
     balancer: str
     balancing: Mapping[str, Any]
     training: Training = field(default_factory=Training)
+    start: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, every option written out; `from_dict` gives the equal configuration back."""
@@ -59,7 +62,7 @@ class Config:
             "system": {"name": self.system, **dump(self.options)},
             "balancer": {"name": self.balancer, **self.balancing},
             "training": dump(self.training),
-        }
+        } | ({} if self.start is None else {"start": self.start})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Config":
@@ -73,14 +76,15 @@ class Config:
                     wanted = " or ".join("a mapping" if kind is dict else f"a {kind.__name__}" for kind in kinds)
                     faults.add(key, f"must be {wanted}; got {values[key]!r}")
         system = named(values.get("system") or {}, "hard_sharing")
-        balancer = named(values.get("balancer") or {}, "equal")
+        defaults = _defaults(system[0])
+        balancer = _balancer_of(values.get("balancer") or {}, defaults.get("balancer", "equal"))
         with collect(OptionError) as faults:
             with faults.gather():
                 split = make(SplitOptions, values.get("split") or {}, "split")
             with faults.gather():
                 mix = make(MixOptions, values.get("mix") or {}, "mix")
             with faults.gather():
-                training = make(Training, values.get("training") or {}, "training")
+                training = make(Training, {**defaults.get("training", {}), **(values.get("training") or {})}, "training")
             with faults.gather():
                 options: Any = make(registry.load(system[0]).options_type, system[1], system[0])
             with faults.gather():
@@ -97,6 +101,7 @@ class Config:
             balancer=balancer[0],
             balancing=balancing,
             training=training,
+            start=_absolute(str(values["start"])) if values.get("start") else None,
         )
 
 
@@ -110,6 +115,7 @@ _SHAPES: dict[str, tuple[type, ...]] = {
     "system": (str, dict),
     "balancer": (str, dict),
     "training": (dict,),
+    "start": (str,),
 }
 
 
@@ -137,10 +143,42 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise OptionError.of(str(path), f"must be a mapping of {', '.join(KEYS)}")
     base = path.parent
     values["data"] = list(_sources(values.get("data"), base))
+    if isinstance(values.get("start"), str):
+        values["start"] = _absolute(values["start"], base)
     name, options = named(values.get("system") or "")
     if name.endswith(".py"):
         values["system"] = {"name": _absolute(name, base), **options}
     return values
+
+
+def _balancer_of(given: Any, default: Any) -> tuple[str, dict[str, Any]]:
+    """The balancer that is asked for; the options of the system's own hold as long as it is that one."""
+    own, options = named(default)
+    name, more = named(given, own)
+    return name, {**options, **more} if name == own else more
+
+
+def _defaults(system: str) -> Mapping[str, Any]:
+    """What the system's card trains it with; nothing for an unknown name, whose fault is told elsewhere."""
+    known = system.endswith(".py") and Path(system).is_file()
+    return registry.card_of(registry.file_of(system)).defaults if known or system in registry.systems() else {}
+
+
+def files_of(source: Mapping[str, Any]) -> list[Any]:
+    """The file of a source and those of its nested tables."""
+    return [source["file"], *(part["file"] for part in source.get("with", {}).values())]
+
+
+def named_files(source: Mapping[str, Any]) -> dict[str, Any]:
+    """The source with `MEMORY` in place of data that are no file."""
+    found = {**source, "file": _name(source["file"])}
+    if "with" in source:
+        found["with"] = {name: {**part, "file": _name(part["file"])} for name, part in source["with"].items()}
+    return found
+
+
+def _name(file: Any) -> str:
+    return str(file) if isinstance(file, (str, Path)) else MEMORY
 
 
 def _absolute(file: str, base: Path = Path()) -> str:
@@ -149,13 +187,17 @@ def _absolute(file: str, base: Path = Path()) -> str:
 
 def _sources(data: Any, base: Path = Path()) -> tuple[Mapping[str, Any], ...]:
     listed = [data] if isinstance(data, (str, Mapping)) else list(data or [])
-    sources = tuple({"file": s} if isinstance(s, (str, Path)) else dict(s) for s in listed)
+    sources: list[dict[str, Any]] = [{"file": s} if isinstance(s, (str, Path)) else dict(s) for s in listed]
     for number, source in enumerate(sources):
         for key in source:
-            if key not in ("file", "tasks"):
-                raise OptionError.of(f"data[{number}].{key}", "unknown key", "Write {file: PATH, tasks: [NAMES]}")
+            if key not in ("file", "tasks", "with"):
+                raise OptionError.of(f"data[{number}].{key}", "unknown key", "Write {file: PATH, tasks: [NAMES], with: {...}}")
         if "file" not in source:
             raise OptionError.of(f"data[{number}]", "names no file", "Write {file: PATH, tasks: [NAMES]}")
+        if "with" in source:
+            nested.check(f"data[{number}]", source["with"])
+            parts = {n: {**p, "file": _absolute(str(p["file"]), base)} for n, p in source["with"].items()}
+            source["with"] = parts
     return tuple({**source, "file": _absolute(str(source["file"]), base)} for source in sources)
 
 

@@ -15,9 +15,9 @@ from polytask.core import Batch, OptionError, RunError, Schema, System, registry
 from polytask.data import prepare
 from polytask.data.prepare import Prepared
 
-from . import _files, log
+from . import _files, log, warm
 from .checkpoint import Progress
-from .config import MEMORY, Config, read_yaml
+from .config import MEMORY, Config, files_of, named_files, read_yaml
 from .loop import Loop, Report
 from .predict import evaluate, predict
 from .run import Run, describe
@@ -29,7 +29,7 @@ def fit(
     tasks: Sequence[str] | Mapping[str, Any] | None = None,
     *,
     system: str = "hard_sharing",
-    balancer: str = "equal",
+    balancer: str | None = None,
     settings: Mapping[str, Any] | None = None,
     out: Path | str | None = None,
     resume: bool = False,
@@ -38,19 +38,22 @@ def fit(
     """Train one model for all `tasks` of `data`.
 
     data: a file, a data frame, `@name` of a shipped data set, or a list of `{"file": data, "tasks": names}`.
+        It may attach nested tables, `{"file": ..., "with": {"labs": {"file": ..., "key": "patient"}}}` (`data/nested.py`).
     tasks: column names (kinds are inferred; `time:event` is survival), or declarations by name.
+    balancer: None is the system's own, as a rule `equal`.
     settings: anything that a configuration file may hold: `{"system": {"width": 128}, "training": {"lr": 1e-3}, "split": ...}`.
     out: the run folder to write (None: nothing is written). resume: go on from its checkpoint.
     report: called after every epoch.
     Raises `DataError`, `OptionError`, `RunError`: each says where, what was found and how to mend it.
     """
-    values = merge({"system": {"name": system}, "balancer": {"name": balancer}}, settings or {})
+    own = {} if balancer is None else {"balancer": {"name": balancer}}
+    values = merge({"system": {"name": system}, **own}, settings or {})
     if tasks is not None:
         values["tasks"] = tasks if isinstance(tasks, Mapping) else list(tasks)
     sources = data if isinstance(data, list) and data and _is_source(data[0]) else [{"file": data}]
-    values["data"] = [{**s, "file": s["file"] if isinstance(s["file"], (str, Path)) else MEMORY} for s in sources]
+    values["data"] = [named_files(source) for source in sources]
     config = Config.from_dict(values)
-    prepared = prepare_for(config, [s["file"] for s in sources])
+    prepared = prepare_for(config, sources)
     return train(config, prepared, Path(out) if out is not None else None, resume=resume, report=report)
 
 
@@ -63,18 +66,18 @@ def resume(folder: Path | str, report: Report | None = None) -> Run:
     return train(config, prepare_for(config), folder, resume=True, report=report)
 
 
-def prepare_for(config: Config, data: Sequence[Any] | None = None) -> Prepared:
-    """The data of a configuration; `data` stands in for its files where they lie in memory."""
+def prepare_for(config: Config, data: Sequence[Mapping[str, Any]] | None = None) -> Prepared:
+    """The data of a configuration; `data` stands in for its sources where they lie in memory."""
     if not config.tasks:
         raise OptionError.of("tasks", "none given", "Name the columns to predict: --tasks died,days or tasks=['died', 'days']")
-    files = list(data) if data is not None else [source["file"] for source in config.data]
-    if not files:
+    sources = config.data if data is None else data
+    if not sources:
         raise OptionError.of("data", "none given", "Give a file, a data frame or @name of a shipped data set")
-    if data is None and MEMORY in files:
+    if data is None and any(MEMORY in files_of(source) for source in sources):
         fix = "Call fit again with them, out= this folder and resume=True"
         raise RunError.of("data", "were given in memory, which this folder cannot hold", fix)
-    sources = [(file, source.get("tasks")) for file, source in zip(files, config.data, strict=True)]
-    return prepare.prepare(sources, config.tasks, config.inputs, config.ignore, config.split)
+    prepared = prepare.prepare(sources, config.tasks, config.inputs, config.ignore, config.split)
+    return prepared if config.start is None else warm.prepared_for(prepared, Run.load(config.start))
 
 
 def build(config: Config, schema: Schema) -> System:
@@ -91,7 +94,9 @@ def train(
     log.check(training.loggers)
     fabric = _fabric(training)
     system = build(config, prepared.schema)
-    balancer = _balancer.make(config.balancer, list(system.tasks), config.balancing)
+    if config.start is not None and not resume:
+        warm.start_from(system, Run.load(config.start))
+    balancer = _balancer.make(config.balancer, list(system.objectives()), config.balancing)
     if folder is not None and fabric.global_rank == 0:
         _start_folder(folder, config, prepared, resume)
     fabric.barrier()
@@ -103,7 +108,7 @@ def train(
     scores, cost = _scores(system, parts), _cost(system, loop.progress, parts["train"])
     run = Run(config, prepared.schema, system, scores, cost, folder)
     if folder is not None and fabric.global_rank == 0:
-        run.write_predictions(prepared.table, prepared.split.test)
+        run.write_predictions(prepared.table, prepared.batch, prepared.split.test)
         run.save(folder)
     return run
 
@@ -137,6 +142,7 @@ def _cost(system: System, progress: Progress, train: Batch) -> dict[str, float]:
     return {
         "parameters": float(sum(p.numel() for p in system.parameters())),
         "seconds": progress.seconds,
+        "steps": float(progress.steps),
         "seconds_a_step": progress.seconds / progress.steps if progress.steps else 0.0,
         "rows_a_second": rate,
         "bytes": float(sum(tensor.numel() * tensor.element_size() for tensor in state)),

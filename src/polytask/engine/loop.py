@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ class Loop:
     report: Report | None = None
     progress: Progress = field(default_factory=Progress)
     _trainable: list[nn.Parameter] = field(default_factory=list, init=False)
+    _clipped: list[Parameters] = field(default_factory=list, init=False)
+    _source: Source | None = field(default=None, init=False)
     _shared: list[nn.Parameter] = field(default_factory=list, init=False)
     _average: Average | None = field(default=None, init=False)
     _own: dict[str, list[nn.Parameter]] = field(default_factory=dict, init=False)
@@ -98,6 +101,7 @@ class Loop:
         model, wrapped = self.fabric.setup(self.system, optimizer)
         model.mark_forward_method(stage.losses)
         self.balancer.to(self.fabric.device)
+        self._source = stage.source
         # From here on the parameters lie on their device: what follows refers to them there.
         average = self._average = Average(self.system, self.training.average)
         best = {name: value.clone() for name, value in self.system.state_dict().items()}
@@ -105,10 +109,12 @@ class Loop:
             resumed.restore_optimizer(optimizer)
             average.load_state_dict(resumed.under("average"))
             best = resumed.under("best")
+            if stage.source is not None:
+                stage.source.load_state_dict(resumed.under("source"))
         epochs = max(1, round(self.training.epochs * stage.length))
         saved = time.monotonic()
         with Interrupt(self.folder is not None) as interrupt:
-            while self.progress.epoch < epochs and self.progress.wait < self.training.patience:
+            while self.progress.epoch < epochs and not (stage.patience and self.progress.wait >= self.training.patience):
                 started = time.perf_counter()
                 means, weights = self._epoch(stage, model, wrapped, average, epochs)
                 with average.applied():
@@ -136,7 +142,9 @@ class Loop:
             for parameter in group.parameters:
                 parameter.requires_grad_(True)
         self._shared = [p for p in self.system.shared_parameters() if p.requires_grad]
-        self._own = {name: [p for p in self.system.task_parameters(name) if p.requires_grad] for name in self.system.tasks}
+        names = self.system.objectives()
+        self._own = {name: [p for p in self.system.task_parameters(name) if p.requires_grad] for name in names}
+        self._clipped = [group for group in stage.parameters or () if group.clip is not None]
         own = list(self.balancer.parameters())
         return groups + ([Parameters(own, weight_decay=0.0)] if own else [])
 
@@ -171,6 +179,8 @@ class Loop:
                 weights.append(self._step(stage, model, optimizer, pending, sums))
                 progress.step += 1
                 average.update(progress.step)
+                if stage.after:
+                    stage.after(optimizer.optimizer, progress.step)
                 pending = []
         progress.seconds += time.perf_counter() - started
         progress.steps += steps
@@ -198,21 +208,27 @@ class Loop:
             if stage.tasks is not None:
                 batch = replace(batch, tasks=tuple(name for name in batch.tasks if name in stage.tasks))
             with self.fabric.no_backward_sync(model, enabled=several):
+                random = _random_state(self.fabric.device) if self.balancer.looks_again else None
                 losses, representation = self._losses(stage, model, batch)
                 if not losses and not several:  # with several, another process may have some: all take part in the step
                     continue
-                used.append(self.balancer.step(self._update(losses, representation)))
+                update = self._update(losses, representation)
+                if random is not None:
+                    update = replace(update, again=partial(self._again, stage, model, batch, random))
+                used.append(self.balancer.step(update))
             for name, loss in losses.items():
                 step = torch.stack([loss.detach(), torch.ones_like(loss)])
                 sums[name] = sums[name] + step if name in sums else step
         self._finish_gradients(len(batches))
+        for group in self._clipped:
+            nn.utils.clip_grad_norm_(group.parameters, (group.clip or 0.0) * self._scale())
         if self.training.clip:
             self.fabric.clip_gradients(model, optimizer, max_norm=self.training.clip, error_if_nonfinite=False)
         optimizer.step()
         if self.balancer.looks_back:
             with torch.no_grad():
                 self.balancer.observe(self._losses(stage, model, batch)[0])
-        return torch.stack(used).mean(0) if used else torch.zeros(len(self.system.tasks), device=self.fabric.device)
+        return torch.stack(used).mean(0) if used else torch.zeros(len(self._own), device=self.fabric.device)
 
     def _losses(self, stage: Fit, model: Any, batch: Batch) -> tuple[dict[str, Tensor], Tensor | None]:
         """The stage's losses, and the shared representation where the balancer works on it."""
@@ -228,11 +244,26 @@ class Loop:
                 hook.remove()
         return losses, caught[0] if caught else None
 
+    def _again(self, stage: Fit, model: Any, batch: Batch, random: Callable[[], None]) -> dict[str, Tensor]:
+        """The losses once more, with the random numbers of the first time; running statistics stay as they are."""
+        kept = {name: buffer.clone() for name, buffer in self.system.named_buffers()}
+        now = _random_state(self.fabric.device)
+        random()
+        try:
+            return self._losses(stage, model, batch)[0]
+        finally:
+            now()
+            for name, buffer in self.system.named_buffers():
+                buffer.data.copy_(kept[name])  # not in place for autograd, which may have saved it
+
     def _update(self, losses: Mapping[str, Tensor], representation: Tensor | None) -> Update:
-        scaler = getattr(self.fabric._precision, "scaler", None)
-        scale = scaler.get_scale() if scaler is not None else 1.0
         reduce = _mean_over_processes if self.fabric.world_size > 1 else None
-        return Update(losses, self._shared, representation, scale, self.fabric.backward, reduce, own=self._own)
+        return Update(losses, self._shared, representation, self._scale(), self.fabric.backward, reduce, own=self._own)
+
+    def _scale(self) -> float:
+        """The loss scale of half precision; 1 elsewhere."""
+        scaler = getattr(self.fabric._precision, "scaler", None)
+        return 1.0 if scaler is None else float(scaler.get_scale())
 
     def _finish_gradients(self, batches: int) -> None:
         """Average what was accumulated, and over processes (one flat all-reduce: ranks may lack different tasks)."""
@@ -265,10 +296,13 @@ class Loop:
             "seconds": round(time.perf_counter() - started, 4),
             "lr": lr,
         }
+        if stage.score is not None:
+            self.system.eval()
+            score = float(getattr(self.system, stage.score)())
         # Without a defined metric (validation rows of one class only) the training loss is all there is to stop on.
         row["score"] = -sum(means.values()) if math.isnan(score) else score
         row |= {f"loss/{name}": value for name, value in means.items()}
-        row |= {f"weight/{name}": float(w) for name, w in zip(self.system.tasks, torch.stack(weights).mean(0), strict=False)}
+        row |= {f"weight/{name}": float(w) for name, w in zip(self._own, torch.stack(weights).mean(0), strict=False)}
         return row | {f"validation/{name}/{key}": value for name, each in scores.items() for key, value in each.items()}
 
     def _save(self, best: Mapping[str, Tensor], optimizer: Optimizer | None) -> None:
@@ -278,6 +312,8 @@ class Loop:
         parts = {"system": self.system.state_dict(), "best": best, "balancer": self.balancer.state_dict()}
         if self._average is not None:
             parts["average"] = self._average.state_dict()
+        if optimizer is not None and self._source is not None:
+            parts["source"] = self._source.state_dict()
         checkpoint.save(self.folder / "checkpoint.safetensors", self.progress, parts, optimizer)
 
 
@@ -293,6 +329,19 @@ def _means(sums: Mapping[str, Tensor], processes: int) -> dict[str, float]:
         name: math.fsum(one[name][0] for one in each if name in one) / math.fsum(one[name][1] for one in each if name in one)
         for name in names
     }
+
+
+def _random_state(device: torch.device) -> Callable[[], None]:
+    """What brings the random numbers of the processor and the device back to where they are now."""
+    module = None if device.type == "cpu" else torch.get_device_module(device)
+    state, own = torch.get_rng_state(), None if module is None else module.get_rng_state()
+
+    def restore() -> None:
+        torch.set_rng_state(state)
+        if module is not None:
+            module.set_rng_state(own)
+
+    return restore
 
 
 def _mean_over_processes(tensor: Tensor) -> Tensor:

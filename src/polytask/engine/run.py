@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import torch
 
 from polytask import __version__
-from polytask.core import OptionError, RunError, Schema, System, registry
-from polytask.data import read
+from polytask.core import Batch, OptionError, RunError, Schema, System, registry
+from polytask.data import nested
 
 from . import _files
 from .config import Config, named, read_yaml
@@ -80,16 +80,20 @@ class Run:
         _files.write_tensors(self.folder / "model.safetensors", self.system.state_dict(), about)
 
     def predict(self, data: Any) -> pd.DataFrame:
-        """One row of predictions for each row of `data` (a file, a frame, ...), in the user's units; labels are not needed.
+        """One row of predictions for each row of `data`, in the user's units; labels are not needed.
 
-        Raises `DataError` naming the input columns that `data` lacks.
+        data: a file, a frame, ...; or `{"file": data, "with": nested tables}`. Raises `DataError` naming the input columns that
+        it lacks.
         """
-        frame: pd.DataFrame = self.predict_table(read.table(data)).to_pandas()
+        frame: pd.DataFrame = self.predict_table(nested.of(data)).to_pandas()
         return frame
 
     def predict_table(self, table: pa.Table) -> pa.Table:
         """As `predict`, from Arrow to Arrow."""
-        predictions = predict(self.system, self.schema.only(tasks=()).encode(table))
+        return self.decode(predict(self.system, self.schema.only(tasks=()).encode(table)))
+
+    def decode(self, predictions: Mapping[str, torch.Tensor]) -> pa.Table:
+        """Predictions in the user's units."""
         columns: dict[str, pa.Array] = {}
         for name, prediction in predictions.items():
             columns |= self.schema.tasks[name].decode(prediction)
@@ -97,18 +101,18 @@ class Run:
 
     def evaluate(self, data: Any) -> dict[str, dict[str, float]]:
         """Every task's metrics on labelled `data`. Raises `DataError` naming the columns that are missing."""
-        batch = self.schema.encode(read.table(data))
+        batch = self.schema.encode(nested.of(data))
         scores = evaluate(self.schema.tasks, predict(self.system, batch), batch)
         if not scores:
             wanted = ", ".join(column for task in self.schema.tasks.values() for column in task.columns)
             raise RunError.of("evaluate", "no row has a label of any task", f"The data need some of: {wanted}")
         return scores
 
-    def write_predictions(self, table: pa.Table, rows: torch.Tensor) -> None:
+    def write_predictions(self, table: pa.Table, batch: Batch, rows: torch.Tensor) -> None:
         """`predictions.parquet`: the predictions of these rows of the training table, with their row numbers and labels."""
         assert self.folder is not None
         chosen = table.take(pa.array(rows.numpy()))
-        predictions = self.predict_table(chosen)
+        predictions = self.decode(predict(self.system, batch.index(rows)))
         columns = {"row": pa.array(rows.numpy())} | {n: predictions[n] for n in predictions.column_names}
         for task in self.schema.tasks.values():
             columns |= {f"true_{c}": chosen[c] for c in task.columns if c in chosen.column_names}

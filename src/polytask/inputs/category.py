@@ -57,6 +57,14 @@ class Category(Input):
         codes = pc.add(pc.fill_null(known, -1), 1).cast(pa.int64())
         return torch.from_numpy(codes.to_numpy().copy()), torch.from_numpy(arrow.valid(cells))
 
+    def exact(self) -> "Category":
+        return replace(self, min_rows=1, max_values=1_000_000)
+
+    def decode(self, column: Int64[Tensor, "rows"]) -> list[str | None]:
+        """The values that were encoded; None for unseen ones."""
+        known = (None, *self.values)
+        return [known[code] for code in column.tolist()]
+
     @classmethod
     def example(cls, name: str, sizes: tuple[int, ...]) -> "Category":
         check_sizes(name, sizes, len(sizes) == 1, "category 5")

@@ -95,6 +95,20 @@ class Number(Input):
         clipped: Float64[np.ndarray, "rows"] = np.clip(scores, -_CLIP, _CLIP)
         return clipped
 
+    def exact(self) -> "Number":
+        return replace(self, scale="standard")
+
+    def decode(self, column: Float[Tensor, "rows"]) -> Float64[np.ndarray, "rows"]:
+        """The numbers that were encoded, up to the accuracy of float32; of `quantile`, up to the distance of quantiles."""
+        values = column.double().cpu()
+        quantiles = np.array(self.quantiles)
+        found: Float64[np.ndarray, "rows"]
+        if self.scale == "standard":
+            found = values.numpy() * self.deviation + self.mean
+        else:
+            found = np.interp(torch.special.ndtr(values).numpy(), np.linspace(0, 1, len(quantiles)), quantiles)
+        return found
+
     @classmethod
     def example(cls, name: str, sizes: tuple[int, ...]) -> "Number":
         check_sizes(name, sizes, not sizes, "number")

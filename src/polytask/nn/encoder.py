@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from polytask.core import Batch, Input, OptionError, Ragged, opt
-from polytask.core.registry import kinds
+from polytask.core.links import Links
+from polytask.core.registry import readers
 
 from .convolution import SmallCNN
 from .numbers import Missing, Periodic, PiecewiseLinear, Scaled
+from .temporal import SeriesVector
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,18 @@ class One(nn.Module):
         return filled[:, 0]
 
 
+class Degree(nn.Module):
+    """How many links a row has, for systems that do not follow them: `Links` -> `(batch, width)`."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(1, width)
+
+    def forward(self, links: Links) -> Float[Tensor, "batch width"]:
+        y: Tensor = self.linear(links.degree().log1p()[:, None])
+        return y
+
+
 class Encoder(nn.Module):
     """The inputs of a row side by side in one vector: `Batch -> (batch, width)`."""
 
@@ -152,7 +166,12 @@ def _rich(item: Any, width: int, options: EncoderOptions) -> nn.Module:
             return nn.Sequential(vector, nn.Dropout(options.text_dropout))
         case "datetime" | "vector":
             return nn.Linear(item.size, width)
-        case "image" | "audio":
+        case "image" | "audio" | "pixels":
             return SmallCNN(item.channels, width)
-    known = ", ".join(kinds("inputs"))
-    raise OptionError.of(f"input '{item.name}'", f"no encoder for kind '{item.kind}'", f"Kinds: {known}")
+        case "series":
+            return SeriesVector(item.variables, width)
+        case "links":
+            return Degree(width)
+    able = ", ".join(readers(item.kind)) or "none of polytask's"
+    problem = f"is of kind '{item.kind}', which this system cannot read"
+    raise OptionError.of(f"input '{item.name}'", problem, f"These can: {able}")

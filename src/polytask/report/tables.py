@@ -11,10 +11,11 @@ from rich.text import Text
 
 from polytask.core import Card
 from polytask.core.option import Option
-from polytask.data.real import DataSet
+from polytask.data.shipped import DataSet
 from polytask.engine.comparison import Comparison, Row
 from polytask.engine.run import Run
 from polytask.engine.statistics import Interval
+from polytask.ledger.verdict import Verdict
 
 _TEXT = 30
 """Columns at which a text may be folded."""
@@ -200,3 +201,41 @@ def notes(found: Sequence[str], leaks: Sequence[object]) -> list[Text]:
     """What was inferred and left out, and possible leaks."""
     lines = [Text(f"note: {note}", style="dim") for note in found]
     return lines + [Text(f"possible leak: {leak}", style="bold yellow") for leak in leaks]
+
+
+def verdicts(found: Sequence[Verdict]) -> Sheet:
+    """A line a claim: its verdict, and the effect of each check that decides."""
+    rows = []
+    for verdict in found:
+        effects = [
+            f"{judged.check.name}: {number(one.effect.mean)} [{number(one.effect.low)}, {number(one.effect.high)}]"
+            for judged in verdict.checks
+            if judged.check.decides
+            for one in judged.compared
+        ]
+        remark = (
+            "a trivial control does as well" if verdict.matched else f"{verdict.missing} cells missing" * bool(verdict.missing)
+        )
+        rows.append([verdict.claim.id, verdict.claim.card.field, verdict.outcome, "\n".join(effects), remark])
+    return plain("Claims", ["claim", "field", "verdict", "effects, with 95 % intervals", ""], rows)
+
+
+def verdict(found: Verdict) -> list[RenderableType]:
+    """A claim's verdict, its sentences, and every arm's numbers."""
+    seeds = sorted({record.seed for record in found.records})
+    metrics = list(dict.fromkeys(name for record in found.records for name in record.metrics))
+    rows = []
+    for arm in found.claim.everything:
+        own = [record for record in found.records if record.arm == arm]
+        if own:
+            means = [_mean([r.metrics[m] for r in own if m in r.metrics]) for m in metrics]
+            rows.append([arm, *means, f"{own[0].parameters:,}", f"{own[0].steps:,}", _mean([r.seconds for r in own])])
+    title = f"{found.claim.id} ({found.size}, {len(seeds)} seeds): {found.outcome}"
+    lines = [judged.sentence if judged.check.decides else f"(beside) {judged.sentence}" for judged in found.checks]
+    lines += [f"unequal budget: {problem}" for problem in found.unfair]
+    lines += [f"{found.missing} cells are missing"] * bool(found.missing)
+    return [plain(title, ["arm", *metrics, "parameters", "steps", "seconds"], rows), *lines]
+
+
+def _mean(values: Sequence[float]) -> str:
+    return number(sum(values) / len(values)) if values else ""

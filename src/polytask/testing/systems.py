@@ -64,7 +64,7 @@ class Case:
             threads=1,
             seed=seed,
         )
-        balancer = _balancer.make("equal", list(system.tasks), {})
+        balancer = _balancer.make("equal", list(system.objectives()), {})
         rows = Rows(batch, torch.arange(len(batch)).repeat(repeat), 8 * ROWS, seed)
         Loop(system, balancer, training, Fabric(accelerator="cpu", devices=1), rows, batch, batch).run()
         return system.eval()
@@ -189,9 +189,10 @@ def check_one_task(case: Case) -> None:
 
 
 def check_partition(case: Case) -> None:
-    """Shared and task parameters are disjoint, and together they are all."""
+    """Shared parameters and those of tasks (and other objectives) are disjoint, and together they are all."""
     system = case.build()
-    groups = [system.shared_parameters(), *(system.task_parameters(name) for name in case.schema.tasks)]
+    names = dict.fromkeys([*case.schema.tasks, *system.objectives()])
+    groups = [system.shared_parameters(), *(system.task_parameters(name) for name in names)]
     ids = [id(parameter) for group in groups for parameter in group]
     assert len(ids) == len(set(ids)), "a parameter belongs to two groups"
     assert set(ids) == {id(p) for p in system.parameters()}, "a parameter belongs to no group"

@@ -36,14 +36,16 @@ class Case:
 
 
 def available() -> list[str]:
-    """The balancers whose packages are installed."""
+    """The balancers that are rules of weights, and whose packages are installed."""
     found = []
     for id in registry.balancers():
         try:
-            Case(registry.weighting(id)).rule(2)
+            rule = registry.weighting(id)
+            if issubclass(rule, Weighting):
+                Case(rule).rule(2)
+                found.append(id)
         except MissingExtra:
             continue
-        found.append(id)
     return found
 
 
