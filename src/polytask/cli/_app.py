@@ -34,6 +34,14 @@ Ignore = Annotated[str | None, typer.Option("--ignore", help="Columns that are n
 Group = Annotated[str | None, typer.Option("--group", help="Column whose groups (persons, places) no split tears apart")]
 Time = Annotated[str | None, typer.Option("--time", help="Column to split by time: the latest rows are the test rows")]
 
+With = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with", "-w",
+        help="Attach another table, its rows as lists: NAME=FILE:KEY (KEY is in both), or NAME=FILE:KEY:TO where TO names rows "
+        "of the first table by the same key (edges).",
+    ),
+]  # fmt: skip
 Trust = Annotated[bool, typer.Option("--trust", help="Run the code of a system of your own that lies in the run folder")]
 
 
@@ -78,6 +86,7 @@ def fit(
     balancer: Annotated[str | None, typer.Option(help="A balancer's id (see: polytask balancers)")] = None,
     set: Set = None,
     ignore: Ignore = None,
+    nested: With = None,
     group: Group = None,
     time: Time = None,
     seed: Annotated[int | None, typer.Option(help="Seed of split, weights and batches")] = None,
@@ -86,12 +95,17 @@ def fit(
     strategy: Annotated[str | None, typer.Option(help="How devices share the work (Lightning Fabric)")] = None,
     precision: Annotated[str | None, typer.Option(help="Number format, such as bf16-mixed (Lightning Fabric)")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with a run that was stopped, to the same numbers")] = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="Fine-tune from a run: its inputs and shared weights, new heads for new tasks")
+    ] = None,
 ) -> None:
     """Train one model for all tasks and write a run folder.
 
     Example:  polytask fit my.csv --tasks died,days --ignore id
 
     Example:  polytask fit polytask.yaml --system mmoe --set width=128 --set training.lr=1e-3
+
+    Example:  polytask fit patients.csv --with labs=labs.csv:patient --tasks sepsis --system mgp_tcn_dtw
     """
     from . import _train
 
@@ -99,7 +113,38 @@ def fit(
     if resume is not None:
         _train.resume(resume)
     else:
-        _train.fit(data, tasks, out, _train.settings(set, ignore, group, time, flags, system, balancer))
+        _train.fit(
+            data,
+            tasks,
+            out,
+            _train.starting(_train.settings(set, ignore, group, time, flags, system, balancer), start),
+            _train.attached(nested),
+        )
+
+
+@app.command()
+def merge(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders of one system, fine-tuned from one base (fit --from BASE)")],
+    method: Annotated[str, typer.Option(help="average, task_arithmetic, ties or adamerging")] = "ties",
+    base: Annotated[Path | None, typer.Option(help="The run that they started from; average needs none")] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="FILE for all tasks, or TASK=FILE for each: adamerging learns from its rows, not labels"),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder to write")] = Path("runs/merged"),
+    scale: Annotated[float | None, typer.Option(help="Coefficient (default: 0.3; of ties: 1)")] = None,
+    keep: Annotated[float, typer.Option(help="Share of each task vector that TIES keeps")] = 0.2,
+    granularity: Annotated[str, typer.Option(help="adamerging: a coefficient a layer and task, or a task")] = "layer",
+    plus: Annotated[bool, typer.Option("--plus", help="AdaMerging++: task vectors go through TIES first")] = False,
+    trust: Trust = False,
+) -> None:
+    """Merge runs of different tasks into one run of all of them, without training anew.
+
+    Example:  polytask merge runs/died runs/days --method ties --base runs/base --out runs/merged
+    """
+    from . import _merge
+
+    _merge.merge(runs, method, base, data, out, scale, keep, trust, granularity, plus)
 
 
 @app.command()
@@ -116,6 +161,7 @@ def compare(
     ] = Path("runs/compare"),
     set: Annotated[list[str] | None, typer.Option("--set", "-s", help="An option: mmoe.experts=4, training.lr=1e-3")] = None,
     ignore: Ignore = None,
+    nested: With = None,
     group: Group = None,
     time: Time = None,
     epochs: Annotated[int | None, typer.Option(help="Most passes over the training rows")] = None,
@@ -128,14 +174,16 @@ def compare(
     from . import _train
 
     _train.compare(
-        data, tasks, systems, balancers, seeds, out, set, _train.settings(None, ignore, group, time, {"epochs": epochs}), jobs
-    )
+        data, tasks, systems, balancers, seeds, out, set, _train.settings(None, ignore, group, time, {"epochs": epochs}), jobs,
+        _train.attached(nested),
+    )  # fmt: skip
 
 
 @app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run folder")],
     data: Annotated[str, typer.Argument(help="Labelled data of the same columns")],
+    nested: With = None,
     trust: Trust = False,
 ) -> None:
     """Score a trained model on labelled data.
@@ -144,7 +192,7 @@ def evaluate(
     """
     from . import _use
 
-    _use.evaluate(run, data, trust)
+    _use.evaluate(run, data, nested, trust)
 
 
 @app.command()
@@ -154,6 +202,7 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File to write: .parquet, .csv, .jsonl (default: print a few)")
     ] = None,
+    nested: With = None,
     trust: Trust = False,
 ) -> None:
     """Predict every task for every row.
@@ -162,7 +211,23 @@ def predict(
     """
     from . import _use
 
-    _use.predict(run, data, out, trust)
+    _use.predict(run, data, out, nested, trust)
+
+
+@app.command()
+def apply(
+    system: Annotated[str, typer.Argument(help="A system that learns nothing, or your own file.py")],
+    data: Data,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write (default: print a few rows)")] = None,
+    set: Set = None,
+) -> None:
+    """Use a system that needs no training on a file: a scheduler, a simulation.
+
+    Example:  polytask apply quantum_qos_schedule demands.csv --set topology=net.graphml --out plan.csv
+    """
+    from . import _apply
+
+    _apply.apply(system, data, out, set)
 
 
 @app.command()

@@ -57,6 +57,16 @@ def settings(
     return values
 
 
+def starting(values: Settings, start: Path | None) -> Settings:
+    """The same settings, from a run: its system and options hold where none are given."""
+    if start is None:
+        return values
+    known = Run.load(start).config.to_dict()["system"]
+    given = values.get("system", {})
+    own = known if given.get("name", known["name"]) == known["name"] else {}
+    return {**values, "system": {**own, **given}, "start": str(start)}
+
+
 def names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
@@ -69,16 +79,37 @@ def declarations(text: str | None) -> dict[str, Any] | None:
     return {name: kind or None for name, _, kind in pairs}
 
 
-def from_file(data: str | None, tasks: str | None, values: Settings) -> tuple[Any, Any, Settings]:
+def attached(given: Sequence[str] | None) -> dict[str, dict[str, str]]:
+    """`labs=labs.csv:patient` -> `{"labs": {"file": "labs.csv", "key": "patient"}}`. Raises `OptionError` for another form."""
+    found = {}
+    for text in given or []:
+        name, _, rest = text.partition("=")
+        file, *columns = rest.rsplit(":", 2) if rest.count(":") > 1 else rest.rsplit(":", 1)
+        if not name or not file or not columns or not all(columns):
+            raise OptionError.of(f"--with {text}", "is not NAME=FILE:KEY or NAME=FILE:KEY:TO", "As in labs=labs.csv:patient")
+        found[name] = {"file": file} | dict(zip(("key", "to"), columns, strict=False))
+    return found
+
+
+def source(data: str, nested: Mapping[str, Any]) -> Any:
+    """The data with its nested tables."""
+    return {"file": data, "with": dict(nested)} if nested else data
+
+
+def from_file(
+    data: str | None, tasks: str | None, values: Settings, nested: Mapping[str, Any] | None = None
+) -> tuple[Any, Any, Settings]:
     """A YAML configuration, or a data file with `--tasks`: the data, the tasks and the settings."""
     if data is None:
         raise OptionError.of("data", "none given", "polytask fit DATA --tasks a,b   or   polytask fit polytask.yaml")
     declared = declarations(tasks)
     if not data.endswith((".yaml", ".yml")):
-        return data, declared or shipped_tasks(data), _over(shipped(data), values)
+        return [source(data, nested)] if nested else data, declared or shipped_tasks(data), _over(shipped(data), values)
+    if nested:
+        raise OptionError.of("--with", "goes with a data file", f"Write data: [{{file: ..., with: {{...}}}}] in {data}")
     read = {key: value for key, value in read_yaml(Path(data)).items() if value is not None}
-    source, own = read.pop("data"), read.pop("tasks", {})
-    return source, own if declared is None else declared, _over(read, values)
+    sources, own = read.pop("data"), read.pop("tasks", {})
+    return sources, own if declared is None else declared, _over(read, values)
 
 
 def _over(base: Settings, values: Settings) -> Settings:
@@ -132,10 +163,12 @@ def stoppable(how: str) -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-def fit(data: str | None, tasks: str | None, out: Path | None, values: Settings) -> None:
+def fit(
+    data: str | None, tasks: str | None, out: Path | None, values: Settings, nested: Mapping[str, Any] | None = None
+) -> None:
     """Train and show what came of it."""
-    source, declared, values = from_file(data, tasks, values)
-    config = Config.from_dict(values | {"data": source, "tasks": declared})
+    sources, declared, values = from_file(data, tasks, values, nested)
+    config = Config.from_dict(values | {"data": sources, "tasks": declared})
     folder = out or _free(Path("runs"), Path(config.system).stem)
     prepared = fitting.prepare_for(config)
     first = "LOCAL_RANK" not in os.environ  # of several processes, the one that a person started
@@ -156,10 +189,10 @@ def resume(folder: Path) -> None:
 
 def compare(
     data: str, tasks: str | None, systems: str, balancers: str, seeds: int, out: Path,
-    given: Sequence[str] | None, values: Settings, jobs: int | None,
+    given: Sequence[str] | None, values: Settings, jobs: int | None, nested: Mapping[str, Any] | None = None,
 ) -> Comparison:  # fmt: skip
     """Train the grid and show the leaderboard."""
-    source, declared, values = from_file(data, tasks, values)
+    sources, declared, values = from_file(data, tasks, values, nested)
     options: dict[str, dict[str, Any]] = {}
     for key, value in parse_settings(given or []).items():
         if key in KEYS and key not in ("system", "balancer"):
@@ -169,7 +202,7 @@ def compare(
         else:
             raise OptionError.of(f"--set {key}", "names no system", f"Write SYSTEM.{key}=..., for example mmoe.{key}={value}")
     values = {key: value for key, value in values.items() if key not in ("system", "balancer")}
-    prepared = fitting.prepare_for(Config.from_dict(values | {"data": source, "tasks": declared}))
+    prepared = fitting.prepare_for(Config.from_dict(values | {"data": sources, "tasks": declared}))
     tables.show(*tables.notes(prepared.notes, prepared.leaks))
     how = "The same command goes on from here: what is trained is not trained again"
     with stoppable(how), bar(TimeRemainingColumn()) as progress:
@@ -179,7 +212,7 @@ def compare(
             progress.update(line, completed=finished, total=total, description="; ".join(running) or "comparing")
 
         found = comparing.compare(
-            source, declared, systems=names(systems), balancers=names(balancers), seeds=seeds,
+            sources, declared, systems=names(systems), balancers=names(balancers), seeds=seeds,
             settings=values, options=options, out=out, jobs=jobs, done=done,
         )  # fmt: skip
     tables.show(tables.comparison(found), f"The model: {out / 'best'}   (polytask predict {out / 'best'} NEW.csv)")

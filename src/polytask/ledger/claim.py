@@ -19,7 +19,7 @@ Measure = Callable[[str, int, str], Measured]
 class Check:
     """One comparison: `effect = arm - against` in `metric`, with its sign turned where less is better; claimed: above `margin`.
 
-    against: other arms, each of which must be beaten; without any, the metric itself is compared with 0.
+    against: other arms (or controls), each of which must be beaten; without any, the metric itself is compared with 0.
     margin: the smallest gain that matters, stated before the runs. A negative one says "no worse than this".
     decides: whether the claim's verdict rests on it; others are reported beside.
     says: the statement in a practitioner's words. unit: of the metric, as in "points of accuracy".
@@ -124,10 +124,11 @@ def parse(id: str, values: Any, path: Path) -> Claim:
             if not values.get(key):
                 faults.add(where, f"states no {key}", f"Add {key}")
         arms, controls = values.get("arms") or {}, values.get("controls") or {}
-        checks = [_check(where, name, check, arms, faults) for name, check in (values.get("checks") or {}).items()]
+        known = {**arms, **controls}
+        checks = [_check(where, name, check, known, faults) for name, check in (values.get("checks") or {}).items()]
         for name in values.get("unfair") or {}:
-            if name not in arms:
-                faults.add(f"{where}: unfair", f"no arm '{name}'", nearest(name, arms))
+            if name not in known:
+                faults.add(f"{where}: unfair", f"no arm '{name}'", nearest(name, known))
         for name in set(arms) & set(controls):
             faults.add(where, f"'{name}' is an arm and a control", "Rename one")
         for size in SIZES:

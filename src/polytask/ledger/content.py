@@ -22,7 +22,7 @@ def key(claim: Claim, arm: str, seed: int, size: str) -> str:
     """Ten hexadecimal digits that change with anything that decides the cell's numbers."""
     files = [claim.path, *map(_file, claim.systems), *(_data(name) for name in claim.data)]
     found = _closure(tuple(path for path in files if path is not None))
-    code = "".join(_digest(path, path == claim.path) for path in sorted(found))
+    code = "".join(_digest(path, path == claim.path, _stamp(path)) for path in sorted(found))
     return hashlib.sha256(f"{code}/{arm}/{seed}/{size}".encode()).hexdigest()[:10]
 
 
@@ -39,7 +39,11 @@ def _data(name: str) -> Path | None:
     return next((path for path in paths if path.exists()), None)
 
 
-@cache
+def _stamp(path: Path) -> int:
+    """A number that changes when the file does, so that what is remembered of it is not used."""
+    return path.stat().st_mtime_ns
+
+
 def _closure(start: tuple[Path, ...]) -> frozenset[Path]:
     """The files and all that they import of this package, the mechanism left out."""
     found: set[Path] = set()
@@ -48,12 +52,12 @@ def _closure(start: tuple[Path, ...]) -> frozenset[Path]:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting += _imports(path)
+            waiting += _imports(path, _stamp(path))
     return frozenset(found)
 
 
 @cache
-def _imports(path: Path) -> tuple[Path, ...]:
+def _imports(path: Path, stamp: int) -> tuple[Path, ...]:
     package = ["polytask", *path.relative_to(_ROOT).parts[:-1]] if path.is_relative_to(_ROOT) else []
     modules: list[str] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -75,7 +79,7 @@ def _path_of(module: str) -> Path | None:
 
 
 @cache
-def _digest(path: Path, is_claim: bool) -> str:
+def _digest(path: Path, is_claim: bool, stamp: int) -> str:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)

@@ -158,19 +158,20 @@ def _words(check: Check, one: Compared) -> str:
     if math.isnan(one.effect.mean):
         return f"{check.arm} is not measured" + (f" beside {one.against}" if one.against else "")
     sign = check.direction if one.against is None else 1
-    mean, ends = sign * one.effect.mean, sorted((sign * one.effect.low, sign * one.effect.high))
+    mean, ends = sign * one.effect.mean + 0.0, sorted((sign * one.effect.low, sign * one.effect.high))
     seeds = f"{len(one.differences)} seed{'s' if len(one.differences) != 1 else ''}"
     unit = f" {check.unit}" if check.unit else ""
     spread = "no interval" if math.isnan(one.effect.low) else f"95 % interval {ends[0]:.3g} to {ends[1]:.3g}"
     if one.against is None:
         wanted = f"claimed {'above' if check.direction > 0 else 'below'} {check.direction * check.margin:.3g}"
         return f"{check.arm} has {mean:.3g}{unit} ({spread}, {seeds}, {wanted})"
-    verb = "gains" if mean >= 0 else "loses"
-    wanted = f", claimed more than {check.margin:.3g}" if check.margin else ""
-    return f"{check.arm} {verb} {abs(mean):.3g}{unit} over {one.against} ({spread}, {seeds}{wanted})"
+    wanted = f", claimed above {check.margin:.3g}" if check.margin else ""
+    return f"{check.arm} is {_better(mean)}{unit} than {one.against} ({spread}, {seeds}{wanted})"
 
 
 def _signed(check: Check, mean: float) -> str:
-    if not check.against:
-        return f"has {check.direction * mean:.3g}"
-    return f"{'gains' if mean >= 0 else 'loses'} {abs(mean):.3g}"
+    return f"is {_better(mean)}" if check.against else f"has {check.direction * mean + 0.0:.3g}"
+
+
+def _better(mean: float) -> str:
+    return f"{'better' if mean >= 0 else 'worse'} by {abs(mean):.3g}"
