@@ -227,7 +227,8 @@ def test_frozen_parameters_are_left_alone() -> None:
 
 
 def test_options_are_checked_all_at_once() -> None:
-    assert _balancer.options("mgda", {"at": "parameters"}) == {"at": "parameters", "epsilon": 0.001, "max_iters": 100}
+    defaults = {"epsilon": 0.001, "max_iters": 100, "normalise": "none"}
+    assert _balancer.options("mgda", {"at": "parameters"}) == {"at": "parameters", **defaults}
     with pytest.raises(OptionError, match=r"(?s)mgda.att: unknown option. Did you mean 'at'.*mgda.max_iters: must be int"):
         _balancer.options("mgda", {"att": "parameters", "max_iters": "many"})
 

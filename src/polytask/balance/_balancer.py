@@ -25,11 +25,12 @@ def make(id: str, tasks: Sequence[str], values: Mapping[str, Any] | None = None)
     Raises `OptionError` (a name or value is wrong) or `MissingExtra` (with the `pip install` that mends it).
     """
     rule = registry.weighting(id)
-    return RuleBalancer(rule(tasks, option.make(rule.Options, values or {}, id)))
+    made = rule(tasks, option.make(rule.Options, values or {}, id))
+    return made if isinstance(made, Balancer) else RuleBalancer(made)
 
 
 @dataclass(frozen=True)
-class _Here:
+class Here:
     """The tasks of a batch: their losses (means over the processes that have the task), their numbers and names."""
 
     losses: Float[Tensor, "k"]
@@ -68,7 +69,7 @@ class RuleBalancer(Balancer):
                 update.backward(total)
         return used
 
-    def _here(self, losses: Mapping[str, Tensor], device: torch.device) -> _Here:
+    def _here(self, losses: Mapping[str, Tensor], device: torch.device) -> Here:
         """The known tasks of the batch, of all processes' together."""
         tasks, zero = self.rule.tasks, torch.zeros((), device=device)
         values = torch.stack([precise(losses[task].detach()) if task in losses else zero for task in tasks])
@@ -77,36 +78,29 @@ class RuleBalancer(Balancer):
             values, share = self._reduce(torch.stack([values, share.to(values)]))
         numbers = share.nonzero().squeeze(1).tolist()
         present = torch.tensor(numbers, dtype=torch.long, device=device)
-        return _Here(values[present] / share.to(values)[present], present, [tasks[number] for number in numbers])
+        return Here(values[present] / share.to(values)[present], present, [tasks[number] for number in numbers])
 
-    def _by_losses(self, update: Update, here: _Here) -> tuple[Tensor, list[Tensor]]:
+    def _by_losses(self, update: Update, here: Here) -> tuple[Tensor, list[Tensor]]:
         """The weights, and the weighted losses of this process."""
-        weights = self.rule(here.losses, None, here.present)
+        weights = self._weights(update, here)
+        named = zip(weights, here.tasks, strict=True)
+        return weights, [weight * precise(update.losses[name]) for weight, name in named if name in update.losses]
+
+    def _weights(self, update: Update, here: Here) -> Tensor:
+        """The weights of a rule that sees losses; its own parameters get their gradients."""
+        weights: Tensor = self.rule(here.losses, None, here.present)
         learnt = [p for p in self.rule.parameters() if p.requires_grad]
         if learnt:
             # Apart from the system's: all processes see the same losses here, so these gradients need no average.
             torch.autograd.backward(self.rule.objective(weights, here.losses) * update.scale, inputs=learnt)
-        weights = weights.detach()
-        named = zip(weights, here.tasks, strict=True)
-        return weights, [weight * precise(update.losses[name]) for weight, name in named if name in update.losses]
+        return weights.detach()
 
-    def _by_gradients(self, update: Update, here: _Here) -> tuple[Tensor, list[Tensor]]:
+    def _by_gradients(self, update: Update, here: Here) -> tuple[Tensor, list[Tensor]]:
         """The weights, and what carries the balanced gradient."""
         found = gradients(update, here.tasks, self.rule.tasks, self.rule.at)
         with torch.no_grad():
-            weights, direction = self._direction(found, here)
-        return weights, [found.carrier(direction)]
-
-    def _direction(self, found: Gradients, here: _Here) -> tuple[Tensor, Tensor]:
-        if not found.gramian.isfinite().all():
-            # An overflow of half precision: it goes on, for the loss scaler to see, but not into the rule's state.
-            weights = torch.ones_like(here.losses)
-            return weights, weights.to(found.rows.dtype) @ found.rows
-        if self.rule.sees == "gramian":
-            weights = self.rule(here.losses, found.gramian, here.present).to(found.rows.dtype)
-            return weights, weights @ found.rows
-        weights = self.rule(here.losses, found.rows, here.present)
-        return weights, self.rule.combine(weights, found.rows, here.present)
+            weights, balanced = direction(self.rule, found, here)
+        return weights, [found.carrier(balanced)]
 
     def observe(self, losses: Mapping[str, Float[Tensor, ""]]) -> None:
         here = self._here(losses, next(iter(losses.values())).device) if losses else None
@@ -115,3 +109,16 @@ class RuleBalancer(Balancer):
 
     def start_epoch(self, number: int) -> None:
         self.rule.start_epoch(number)
+
+
+def direction(rule: Weighting, found: Gradients, here: Here) -> tuple[Float[Tensor, "k"], Float[Tensor, "n"]]:
+    """The weights of a rule that sees gradients, and the gradient that the shared parameters get."""
+    if not found.gramian.isfinite().all():
+        # An overflow of half precision: it goes on, for the loss scaler to see, but not into the rule's state.
+        weights = torch.ones_like(here.losses)
+        return weights, weights.to(found.rows.dtype) @ found.rows
+    if rule.sees == "gramian":
+        weights = rule(here.losses, found.gramian, here.present).to(found.rows.dtype)
+        return weights, weights @ found.rows
+    weights = rule(here.losses, found.rows, here.present)
+    return weights, rule.combine(weights, found.rows, here.present)

@@ -28,5 +28,6 @@ class Draws(nn.Module):
     def globally(self, device: torch.device) -> Iterator[None]:
         """What is drawn in the block with torch's own generators, of the processor or of `device`, leaves no trace outside."""
         with torch.random.fork_rng([]) if device.type == "cpu" else torch.random.fork_rng([device], device_type=device.type):
-            torch.manual_seed(self.next().initial_seed())
+            seed = self.next().initial_seed()
+            torch.default_generator.manual_seed(seed) if device.type == "cpu" else torch.manual_seed(seed)
             yield

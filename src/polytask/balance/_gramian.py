@@ -5,7 +5,7 @@ At the representation: one pass back through a task's own part only, with respec
 (MGDA-UB of Sener & Koltun 2018, https://arxiv.org/abs/1810.04650, sec. 3.3, here for every rule). The trunk is passed once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -24,13 +24,13 @@ class Gradients:
 
     variables: what the rows are gradients of: the shared parameters, or the representation.
     rows: a task's gradient a row, in single precision or better.
-    own: the parameters of all known tasks with each task's plain gradient.
+    own: the parameters of every known task with the task's plain gradient, by task.
     gramian: the inner products of the rows, over all processes.
     """
 
     variables: list[Tensor]
     rows: Float[Tensor, "k n"]
-    own: list[tuple[Tensor, Tensor]]
+    own: Mapping[str, list[tuple[Tensor, Tensor]]]
     gramian: Float[Tensor, "k k"]
 
     def carrier(self, direction: Float[Tensor, "n"]) -> Float[Tensor, ""]:
@@ -40,7 +40,8 @@ class Gradients:
         parts again.
         """
         parts = torch.split(direction, [variable.numel() for variable in self.variables])
-        given = [(v, part.view_as(v)) for v, part in zip(self.variables, parts, strict=True)] + self.own
+        given = [(v, part.view_as(v)) for v, part in zip(self.variables, parts, strict=True)]
+        given += chain.from_iterable(self.own.values())
         tensors = [tensor for tensor, _ in given]
         return _Carry.apply(direction.new_zeros(()), [part for _, part in given], *tensors)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -60,7 +61,7 @@ def gradients(update: Update, tasks: Sequence[str], known: Sequence[str], at: At
         at = "parameters" if update.representation is None else "representation"
     variables = _variables(update, at)
     found = {task: _of_one(update, task, variables if task in tasks else []) for task in known}
-    own = [pair for _, pairs in found.values() for pair in pairs]
+    own = {task: pairs for task, (_, pairs) in found.items()}
     rows = torch.stack([found[task][0] for task in tasks])
     if update.reduce and at == "parameters":
         rows = update.reduce(rows)

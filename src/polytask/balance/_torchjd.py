@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import make_dataclass
-from typing import Any, ClassVar, get_type_hints
+from typing import Any, ClassVar, Literal, get_type_hints
 
 import torch
 from jaxtyping import Float, Int
@@ -44,6 +44,7 @@ def made(id: str, source: Any, base: "type[TorchjdRule]", defaults: Given, draws
     arguments = tuple(name for name, _, _ in fields)
     if draws:
         fields.append(("seed", int | None, opt(None, "seed of the draws (None: torch's)", ours="any", ge=0)))
+    fields += base.more
     options = make_dataclass(
         f"{source.__name__}Options", fields, bases=(GradientOptions,), frozen=True, namespace={"__doc__": id}
     )
@@ -75,6 +76,8 @@ class TorchjdRule(Weighting):
     source: ClassVar[Any]
     arguments: ClassVar[tuple[str, ...]]
     draws_numbers: ClassVar[bool]
+    more: ClassVar[tuple[tuple[str, Any, Any], ...]] = ()
+    """Options that torchjd's class does not have: name, type, `opt`."""
     sees: Sees = "gramian"
 
     def __init__(self, tasks: Sequence[str], options: Any) -> None:
@@ -129,6 +132,33 @@ class TorchjdRule(Weighting):
         """What torchjd's rule answers."""
         answer: Tensor = self.build(present)(statistic)
         return answer
+
+
+class MGDA(TorchjdRule):
+    """With `normalise=l2` the min-norm problem sees gradients of length 1, as in Sener and Koltun's code and in ParetoGNN's.
+
+    The weights are then of the gradients as they are. A gradient of length 0 stays so.
+    """
+
+    more = (
+        (
+            "normalise",
+            Literal["none", "l2"],
+            opt(
+                "none",
+                "what each gradient is divided by before: nothing, or its length",
+                ours="torchjd's",
+                choices=("none", "l2"),
+            ),
+        ),
+    )
+
+    def weigh(self, gramian: Tensor, present: Tensor) -> Tensor:
+        if self.options.normalise == "l2":
+            length = gramian.diagonal().sqrt()
+            length = torch.where(length > 0, length, 1.0)
+            gramian = gramian / (length[:, None] * length)
+        return super().weigh(gramian, present)
 
 
 class Krum(TorchjdRule):

@@ -139,7 +139,7 @@ _RULES: dict[str, tuple[Any, type[TorchjdRule]]] = {
     "gradvac": (aggregation.GradVacWeighting, _torchjd.GradVac),
     "imtlg": (aggregation.IMTLGWeighting, TorchjdRule),
     "krum": (aggregation.KrumWeighting, _torchjd.Krum),
-    "mgda": (aggregation.MGDAWeighting, TorchjdRule),
+    "mgda": (aggregation.MGDAWeighting, _torchjd.MGDA),
     "modo": (aggregation.MoDoWeighting, _torchjd.MoDo),
     "nashmtl": (aggregation.NashMTL, _torchjd.NashMTL),
     "pcd": (aggregation.PCDWeighting, _torchjd.PCD),
