@@ -1,0 +1,1 @@
+"""Merging of models that were fine-tuned from one base: task vectors, and coefficients learnt without labels."""
