@@ -36,6 +36,9 @@ def test_commands_of_the_documents_are_understood(line: str) -> None:
     name, *arguments = shlex.split(line)[1:]
     group: Any = typer.main.get_command(app)
     command = group.commands[name]
+    while arguments and hasattr(command, "commands"):  # a command of commands
+        name, *arguments = arguments
+        command = command.commands[name]
     if arguments:  # a bare name in running text is a mention
         assert command.make_context(name, arguments).params
 

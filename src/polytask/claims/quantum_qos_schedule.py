@@ -12,8 +12,8 @@ claim = {
         "block": "RCPSP block NP-EDF: a run keeps all of its qubits",
         "one": "NP-EDF on one resource: one run at a time in the whole network",
         "segments": "RCPSP with preemption budgets: as nonblock, but runs may pause between operations (100 slots in total)",
+        "no_locks": "nonblock that forgets that a stored pair locks its qubit: what such an error would promise (not valid)",
     },
-    "controls": {"no_locks": "trivial baseline: nonblock that forgets that a stored pair locks its qubit (not valid)"},
     "checks": {
         "gain_over_one": {
             "says": "on a line and on SURFnet, 1.2 times what one run at a time delivers, or more", "unit": "log pairs/s",

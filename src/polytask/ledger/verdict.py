@@ -158,7 +158,7 @@ def _words(check: Check, one: Compared) -> str:
     if math.isnan(one.effect.mean):
         return f"{check.arm} is not measured" + (f" beside {one.against}" if one.against else "")
     sign = check.direction if one.against is None else 1
-    mean, ends = sign * one.effect.mean + 0.0, sorted((sign * one.effect.low, sign * one.effect.high))
+    mean, ends = sign * one.effect.mean + 0.0, sorted((sign * one.effect.low + 0.0, sign * one.effect.high + 0.0))
     seeds = f"{len(one.differences)} seed{'s' if len(one.differences) != 1 else ''}"
     unit = f" {check.unit}" if check.unit else ""
     spread = "no interval" if math.isnan(one.effect.low) else f"95 % interval {ends[0]:.3g} to {ends[1]:.3g}"
