@@ -1,10 +1,11 @@
 # make demo   sets everything up, then does the main job on real data
 # make test   sets everything up, then runs all checks and tests
+# make docs   a page a system (docs/systems) and the page of all claims (docs/claims.html), from the code and the ledger
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check setup clean
+.PHONY: demo test check setup docs clean
 
 demo: $(VENV)/.user
 	$(BIN)/polytask demo
@@ -19,6 +20,10 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 setup: $(VENV)/.dev
+
+docs: $(VENV)/.dev
+	$(BIN)/python scripts/make_pages.py
+	$(BIN)/polytask claims report --out docs/claims.html
 
 # constraints.txt pins every package, so that every machine gets the same set.
 $(VENV)/.user: pyproject.toml constraints.txt
