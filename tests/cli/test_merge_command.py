@@ -6,10 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from polytask.cli import _merge
 from polytask.core import OptionError, RunError
+from polytask.data import read
 from polytask.engine.fit import fit
+from polytask.engine.predict import predict
 from polytask.engine.run import Run
 
 SETTINGS: dict[str, Any] = {
@@ -77,3 +80,24 @@ def test_what_is_missing_is_told_before_anything_is_written(folder: Path) -> Non
     assert not (folder / "none").exists()
     with pytest.raises(RunError, match="already holds"):
         call(folder, "ill")
+
+
+def test_a_collapse_of_entropy_is_told(folder: Path) -> None:
+    """A merged model that answers one class everywhere is named with both shares; its own run against itself is not."""
+    data = str(folder / "new.csv")
+    longer = SETTINGS | {"training": SETTINGS["training"] | {"epochs": 20, "lr": 2e-2}, "split": {}}
+    own = fit(data, ["ill"], settings=longer, out=folder / "longer")
+    constant = Run.load(folder / "longer")
+    for parameter in constant.system.task_parameters("ill"):
+        parameter.data.zero_()
+    share = _merge.commonest(predict(own.system, own.schema.encode(read.table(data)))["ill"])
+    assert share < 0.75
+    assert _merge.collapsed([own], own, data) == []
+    (note,) = _merge.collapsed([own], constant, {"ill": data, "sick": data})
+    assert "Task 'ill': 100% of its rows" in note
+    assert f"({share:.0%} by its own run)" in note
+
+
+def test_the_commonest_class_of_probabilities() -> None:
+    assert _merge.commonest(torch.tensor([[0.9], [0.2], [0.1], [0.3]])) == 0.75
+    assert _merge.commonest(torch.tensor([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2], [0.0, 0.9, 0.1]])) == pytest.approx(2 / 3)

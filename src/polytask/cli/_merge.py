@@ -5,13 +5,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from jaxtyping import Float
+from torch import Tensor
+
 from polytask.core import OptionError
 from polytask.data import nested
-from polytask.engine.merging import Adapting
+from polytask.engine.merging import Adapting, unlabelled
 from polytask.engine.merging import merge as merge_runs
 from polytask.engine.predict import evaluate, predict
 from polytask.engine.run import Run
 from polytask.report import tables
+
+FAR = 0.2
+"""A share by which the commonest answer may grow before it is told."""
 
 
 def merge(
@@ -35,7 +41,38 @@ def merge(
     merged = merge_runs(loaded, method, base, given, scale, keep, out, trust, adapting)
     if rows := compared(loaded, merged, given):
         tables.show(tables.plain("Scores (* what training watches)", ["task", "metric", "own run", "merged"], rows))
+    if method == "adamerging":
+        for note in collapsed(loaded, merged, given):
+            tables.show(note)
     tables.show(f"{len(merged.schema.tasks)} tasks in one run: {out}")
+
+
+def collapsed(runs: Sequence[Run], merged: Run, data: Any) -> list[str]:
+    """A sentence for each classification task whose commonest prediction became far commoner by merging: no label is needed.
+
+    Entropy is least where every row gets the same answer, so learning by it can end there.
+    """
+    notes = []
+    for run in runs:
+        for name, batch in unlabelled(run.schema, _of_tasks(data, run.schema.tasks)).items():
+            before, after = (commonest(predict(one.system, batch, [name])[name]) for one in (run, merged))
+            if after - before > FAR:
+                problem = f"{after:.0%} of its rows get one and the same answer ({before:.0%} by its own run)"
+                notes.append(f"Task '{name}': {problem}; compare with --method ties or --granularity task")
+    return notes
+
+
+def _of_tasks(data: Any, tasks: Mapping[str, Any]) -> Any:
+    """Of several tables those of these tasks; one table stays as it is."""
+    several = isinstance(data, Mapping) and "file" not in data
+    return {name: file for name, file in data.items() if name in tasks} if several else data
+
+
+def commonest(prediction: Float[Tensor, "rows ..."]) -> float:
+    """The share of the class that is predicted most, from probabilities: one of several, or that of the second of two."""
+    flat = prediction.reshape(len(prediction), -1)
+    classes = flat.argmax(1) if flat.shape[1] > 1 else (flat[:, 0] > 0.5).long()
+    return float(classes.bincount().max() / len(classes))
 
 
 def parse(data: Sequence[str] | None) -> Any:
