@@ -31,9 +31,9 @@ claim = {
     "differs": "136 training slices of two heads (one of them a mean of 152, hence smooth) at 32 x 32 points (full: 64 x 64) "
     "and 272 steps (full: 680), where the paper has 47 volumes of 218 x 170 points, T = 8 and 500,000 steps; four simulated "
     "coils, not twelve real ones. The share of lines kept in the middle is 16 % and 8 %, twice fastMRI's: of so few lines 8 % "
-    "and 4 % would be 3 and 1, from which no coil map can be made (found with total variation on validation slices). Lines are "
-    "random columns as in fastMRI; Calgary-Campinas takes random points. Most test slices are of a monkey and of another "
-    "contrast. Seeds draw coils, noise, lines and weights, not other slices: the interval tells nothing of other heads. The "
+    "and 4 % would be 3 and 1, from which no coil map can be made. Lines are random columns as in fastMRI; Calgary-Campinas "
+    "takes random points. Most test slices are of a monkey and of another contrast: there total variation, without learning, "
+    "is ahead, on unseen slices of ch2 it is not. Seeds draw coils, noise, lines and weights, not slices or other heads. The "
     "U-Net that refines coil maps is left out of every arm. Learning rates are each arm's best of three on validation slices.",
 }  # fmt: skip
 
@@ -64,7 +64,7 @@ SIZES: dict[str, tuple[int, int, dict[str, dict[str, Any]]]] = {  # points, epoc
     "full": (64, 10, {"varnet": {"blocks": 4, "hidden": 16}, "unet": {"width": 8, "levels": 2},
                       "no_recurrence": {"blocks": 4, "hidden": 18}}),
 }  # fmt: skip
-LR = {"varnet": 8e-3, "no_recurrence": 8e-3, "unet": 1e-3}  # the best of 1e-3, 3e-3 and 8e-3 at quick size, seed 100
+LR = {"varnet": 8e-3, "no_recurrence": 8e-3, "unet": 3e-3}  # best of 1e-3, 3e-3, 8e-3: quick size, mean of seeds 100-102
 
 
 @cache
