@@ -1,10 +1,12 @@
 """The book of records: nothing is lost or mixed, whoever writes and whatever is killed."""
 
+import fcntl
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -62,6 +64,20 @@ def test_two_writers_at_once_lose_nothing(tmp_path: Path) -> None:
     for writer in writers:
         writer.join()
     assert sorted(r.seed for r in Book(tmp_path).read("made_up")) == [100 * n + i for n in range(3) for i in range(40)]
+
+
+def test_a_writer_waits_for_another(tmp_path: Path) -> None:
+    Book(tmp_path).append(record())
+    path = tmp_path / "made_up.jsonl"
+    writer = threading.Thread(target=Book(tmp_path).append, args=(record(seed=1),))
+    with open(path, "ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        writer.start()
+        writer.join(timeout=0.3)
+        assert writer.is_alive()
+        assert len(Book(tmp_path).read("made_up")) == 1
+    writer.join(timeout=10)
+    assert [r.seed for r in Book(tmp_path).read("made_up")] == [0, 1]
 
 
 def test_a_killed_writer_leaves_whole_records(tmp_path: Path) -> None:

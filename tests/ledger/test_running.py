@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,12 @@ def test_a_key_changes_with_the_parts_of_a_system() -> None:
     assert not {"loop.py", "schema.py", "verdict.py"} & paths
     keys = {content.key(claim, arm, seed, size) for arm in ("mmoe", "shared") for seed in (0, 1) for size in ("smoke", "quick")}
     assert len(keys) == 8
+
+
+def test_a_key_changes_with_the_data_that_a_claim_names(file: Path) -> None:
+    named = claims.get(str(file))
+    keys = [content.key(replace(named, data=data), "ours", 0, "quick") for data in ((), ("yeast",), ("digits",))]
+    assert len(set(keys)) == 3
 
 
 def test_processes_give_what_one_process_gives(file: Path, tmp_path: Path) -> None:

@@ -118,6 +118,15 @@ def test_pairs_are_by_seed_and_differences_not_means_count() -> None:
     assert found.checks[0].compared[0].effect.mean == pytest.approx(0.01)
 
 
+def test_seeds_that_split_the_same_rows_make_the_interval_wider() -> None:
+    base = [0.5, 0.6, 0.7, 0.55, 0.65]
+    ours = [x + 0.05 + 0.02 * i for i, x in enumerate(base)]
+    apart, again = (judge(claim(test_share=share), "quick", records(ours, base)) for share in (0.0, 1.0))
+    found = [one.checks[0].compared[0].effect for one in (apart, again)]
+    assert found[1].half == pytest.approx(found[0].half * math.sqrt((0.2 + 1.0) / 0.2))
+    assert (apart.outcome, again.outcome) == ("reproduced", "undecided")
+
+
 def test_swapping_the_arms_turns_the_verdict() -> None:
     base = [0.5, 0.6, 0.7, 0.55, 0.65]
     ours = [x + 0.05 + 0.001 * i for i, x in enumerate(base)]

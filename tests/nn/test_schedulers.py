@@ -13,15 +13,8 @@ from polytask.nn.scheduling import preemption, schedulers
 from polytask.nn.scheduling._slots import Slots
 from polytask.nn.scheduling.optimum import most_admitted
 from polytask.nn.scheduling.periodic import Piece, Task, balanced, hyperperiod, moments, occupied, utilisation, verify
+from polytask.systems.quantum_qos_schedule import SCHEDULERS
 
-ALL = {
-    "one": schedulers.one_resource,
-    "block": schedulers.block,
-    "nonblock": schedulers.nonblock,
-    "cedf": schedulers.cedf,
-    "edf_lbf": preemption.edf_lbf,
-    "segments": preemption.segments,
-}
 QUBITS = [("a", 0), ("a", 1), ("b", 0), ("b", 1), ("c", 0)]
 
 
@@ -47,10 +40,10 @@ def numbered(kept: list[int], schedule: list[Piece]) -> list[Piece]:
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.lists(tasks(), min_size=1, max_size=7), st.sampled_from(sorted(ALL)))
+@given(st.lists(tasks(), min_size=1, max_size=7), st.sampled_from(sorted(SCHEDULERS)))
 def test_every_schedule_passes_the_verifier(drawn: list[Any], name: str) -> None:
     given_ = [Task(*fields) for fields in drawn]
-    kept, schedule = schedulers.admit(given_, ALL[name])
+    kept, schedule = schedulers.admit(given_, SCHEDULERS[name])
     assert 0 in kept, "a task alone can always run"
     chosen = [given_[n] for n in kept]
     assert verify(chosen, numbered(kept, schedule)) == []
@@ -156,8 +149,8 @@ SPLIT = Task("split", 6, 8, {("a", 0): ((0, 3), (3, 6)), ("b", 0): ((0, 6),)}, p
 
 @pytest.mark.parametrize(("name", "both"), [("edf_lbf", [SHORT, LONG]), ("segments", [LATE, SPLIT])])
 def test_a_budget_lets_a_task_be_interrupted(name: str, both: list[Task]) -> None:
-    assert ALL[name]([both[0], replace(both[1], budget=0)]) is None
-    found = ALL[name](both)
+    assert SCHEDULERS[name]([both[0], replace(both[1], budget=0)]) is None
+    found = SCHEDULERS[name](both)
     assert found is not None
     assert verify(both, found) == []
     assert len([piece for piece in found if piece.task == 1]) == 2
@@ -166,7 +159,7 @@ def test_a_budget_lets_a_task_be_interrupted(name: str, both: list[Task]) -> Non
 @pytest.mark.parametrize(("name", "both"), [("edf_lbf", [SHORT, LONG]), ("segments", [LATE, SPLIT])])
 def test_a_locked_qubit_is_not_taken_in_a_pause(name: str, both: list[Task]) -> None:
     holding = replace(both[1], spans=dict.fromkeys(both[1].spans, ((0, both[1].length),)))
-    assert ALL[name]([both[0], holding]) is None
+    assert SCHEDULERS[name]([both[0], holding]) is None
 
 
 def test_a_pause_keeps_others_off_locked_qubits() -> None:
@@ -193,7 +186,7 @@ def test_an_interrupted_run_waits_for_what_it_shares_with_a_later_one() -> None:
 
 
 def test_a_set_that_misses_is_refused_not_retried() -> None:
-    for name, scheduler in ALL.items():
+    for name, scheduler in SCHEDULERS.items():
         assert scheduler([task("one", 5, 8), task("other", 5, 8)]) is None, name
 
 

@@ -13,7 +13,7 @@ from polytask.core import Fault, OptionError, PolytaskError
 from polytask.engine import parallel
 
 from . import content
-from .book import Book, Record
+from .book import Book, Record, latest
 from .claim import SIZES, Claim, get
 
 Done = Callable[[int, int, str], None]
@@ -71,9 +71,9 @@ def run(
 
 def current(claim: Claim, size: str, records: Sequence[Record]) -> list[Record]:
     """The records of the code as it is now, the newest of each arm and seed."""
-    keys = {(r.arm, r.seed): content.key(claim, r.arm, r.seed, size) for r in records if r.size == size}
-    fresh = [r for r in records if r.size == size and r.key == keys[r.arm, r.seed]]
-    return list({(r.arm, r.seed): r for r in fresh}.values())
+    found = latest(records, size)
+    keys = {(r.arm, r.seed): content.key(claim, r.arm, r.seed, size) for r in found}
+    return latest([r for r in records if r.key == keys.get((r.arm, r.seed))], size)
 
 
 def _groups(claim: Claim, size: str, seeds: int | None, folder: Path, again: bool) -> list[Group]:
