@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from polytask.core import DataError, OptionError
 from polytask.data import nested
+from polytask.data.prepare import Prepared, prepare
+from polytask.data.split import SplitOptions
 from polytask.engine.config import Config
 
 PATIENTS = {"patient": ["a", "b", "c"], "age": [30, 40, 50]}
@@ -83,3 +85,23 @@ def test_files_of_a_configuration_are_absolute(tmp_path: Path) -> None:
     assert again == config
     assert Path(config.data[0]["with"]["labs"]["file"]).is_absolute()
     pd.DataFrame(PATIENTS).to_csv(tmp_path / "p.csv", index=False)
+
+
+def prepared(sources: list[dict], ignore: tuple[str, ...] = ()) -> Prepared:
+    return prepare(sources, {"ill": "binary"}, {}, ignore, SplitOptions(how="random"))
+
+
+DOSES = [round(0.37 * i, 2) for i in range(40)]
+ROWS = {"dose": DOSES, "age": [20 + i % 30 for i in range(40)], "ill": [i % 2 for i in range(40)]}
+EDGES = {"dose": DOSES, "to": [*DOSES[1:], DOSES[0]]}
+LINKED = {"file": ROWS, "with": {"edges": {"file": EDGES, "key": "dose", "to": "to"}}}
+
+
+def test_a_column_that_only_connects_is_no_input() -> None:
+    assert list(prepared([{"file": ROWS}]).schema.inputs) == ["dose", "age"]
+    assert list(prepared([LINKED]).schema.inputs) == ["age", "edges"]
+
+
+def test_row_numbers_do_not_go_across_files() -> None:
+    with pytest.raises(DataError, match="refers to its own rows, and there are several sources"):
+        prepared([LINKED, {"file": ROWS}])

@@ -222,3 +222,24 @@ def test_every_task_without_a_training_label_is_named() -> None:
         split(data, tasks, SplitOptions(how="time", column="day"))
     assert [fault.where for fault in error.value.faults] == ["task 'late'", "task 'never'"]
     assert "none of its 1 labels is in a training row" in str(error.value)
+
+
+def test_given_parts_are_taken_as_they_are() -> None:
+    parts = ["test", "train", "validation", "train", " test ", "train"]
+    found = split(pa.table({"part": parts, "x": range(6)}), {}, SplitOptions(how="given", column="part"))
+    assert (found.train.tolist(), found.validation.tolist(), found.test.tolist()) == ([1, 3, 5], [2], [0, 4])
+
+
+@pytest.mark.parametrize("cell", ["tests", None])
+def test_a_cell_that_names_no_part_is_told(cell: str | None) -> None:
+    table = pa.table({"part": ["train", "validation", "test", cell]})
+    with pytest.raises(DataError, match="1 cells that name no part.*in row 3"):
+        split(table, {}, SplitOptions(how="given", column="part"))
+
+
+def test_given_parts_need_their_column_and_all_three() -> None:
+    table = pa.table({"part": ["train", "train", "test"]})
+    with pytest.raises(OptionError, match="how=given needs one"):
+        split(table, {}, SplitOptions(how="given"))
+    with pytest.raises(DataError, match="no row is left for validation"):
+        split(table, {}, SplitOptions(how="given", column="part"))
