@@ -130,3 +130,10 @@ def test_a_path_without_a_file(tmp_path: Path) -> None:
     with pytest.raises(OptionError) as caught:
         registry.load(path)
     assert str(caught.value) == f"system '{path}': no such file. Give the path of a Python file with one System class"
+
+
+def test_readers_are_the_systems_whose_example_has_the_kind() -> None:
+    assert registry.readers("links") == ["pareto_gnn"]
+    assert registry.readers("kspace") == ["recurrent_varnet"]
+    assert {"hard_sharing", "mmoe", "trees"} <= set(registry.readers("number"))
+    assert registry.readers("smell") == []

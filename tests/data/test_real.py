@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from polytask.core.errors import DataError
+from polytask.core.errors import DataError, MissingExtra
 from polytask.data import shipped
 from polytask.data.real import _files
 
@@ -150,3 +150,14 @@ def test_debian_uploads_have_two_regimes() -> None:
     assert [(ended <= 7).mean(), (ended > 60).mean()] == pytest.approx([0.313, 0.253], abs=1e-3)
     assert mean("debian_uploads", "next_closes_bugs") == pytest.approx(0.445, abs=1e-3)
     assert mean("debian_uploads", "nmu") == pytest.approx(0.0447, abs=1e-3)
+
+
+def test_a_data_set_that_needs_a_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load() -> pa.Table:
+        raise ModuleNotFoundError("No module named 'gymnasium'", name="gymnasium")
+
+    item = shipped.get("pixel_control")
+    assert shipped.simulated("pixel_control")
+    monkeypatch.setattr(item, "load", load)
+    with pytest.raises(MissingExtra, match=r"@pixel_control: needs the package 'gymnasium'. pip install 'polytask\[control\]'"):
+        shipped.load("pixel_control")

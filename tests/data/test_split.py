@@ -233,7 +233,7 @@ def test_given_parts_are_taken_as_they_are() -> None:
 @pytest.mark.parametrize("cell", ["tests", None])
 def test_a_cell_that_names_no_part_is_told(cell: str | None) -> None:
     table = pa.table({"part": ["train", "validation", "test", cell]})
-    with pytest.raises(DataError, match="1 cells that name no part.*in row 3"):
+    with pytest.raises(DataError, match=r"1 cells that name no part.*in row 3"):
         split(table, {}, SplitOptions(how="given", column="part"))
 
 

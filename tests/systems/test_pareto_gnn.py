@@ -177,6 +177,13 @@ def test_it_fits_and_predicts_a_table(tmp_path: Path) -> None:
     assert run.predict(ring().drop_columns("ring"))["ring"].isin(["a", "b"]).all()
 
 
+def test_the_balancer_weighs_the_pretexts(tmp_path: Path) -> None:
+    fit(ring(), ["ring"], system="pareto_gnn", settings=SETTINGS, out=tmp_path / "run")
+    head = (tmp_path / "run" / "metrics.csv").read_text().splitlines()[0].split(",")
+    assert {f"weight/{name}" for name in build().objectives()} <= set(head)
+    assert "weight/ring" not in head
+
+
 def test_it_fits_a_graphml_file(tmp_path: Path) -> None:
     graph = nx.Graph()
     for i in range(60):
