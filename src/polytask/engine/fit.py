@@ -1,6 +1,5 @@
 """`fit`: the main job, from data and tasks to a run."""
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -16,11 +15,10 @@ from polytask.data import prepare
 from polytask.data.prepare import Prepared
 
 from . import _files, log, warm
-from .checkpoint import Progress
 from .config import MEMORY, Config, files_of, named_files, read_yaml
 from .loop import Loop, Report
 from .predict import evaluate, predict
-from .run import Run, describe
+from .run import Run, cost, describe
 from .training import Training
 
 
@@ -105,8 +103,9 @@ def train(
     loop = Loop(system, balancer, training, fabric, source, parts["train"], parts["validation"], folder, report)
     loop.run()
     system.cpu().eval()
-    scores, cost = _scores(system, parts), _cost(system, loop.progress, parts["train"])
-    run = Run(config, prepared.schema, system, scores, cost, folder)
+    scores = _scores(system, parts)
+    spent = cost(system, loop.progress.seconds, loop.progress.steps, parts["train"])
+    run = Run(config, prepared.schema, system, scores, spent, folder)
     if folder is not None and fabric.global_rank == 0:
         run.write_predictions(prepared.table, prepared.batch, prepared.split.test)
         run.save(folder)
@@ -131,22 +130,6 @@ def _fabric(training: Training) -> Fabric:
 
 def _scores(system: System, parts: Mapping[str, Batch]) -> dict[str, dict[str, dict[str, float]]]:
     return {part: evaluate(system.tasks, predict(system, parts[part]), parts[part]) for part in ("validation", "test")}
-
-
-def _cost(system: System, progress: Progress, train: Batch) -> dict[str, float]:
-    """What the model costs to train, to store and to use (here, on this machine)."""
-    started = time.perf_counter()
-    predict(system, train)
-    rate = len(train) / (time.perf_counter() - started)
-    state = system.state_dict().values()
-    return {
-        "parameters": float(sum(p.numel() for p in system.parameters())),
-        "seconds": progress.seconds,
-        "steps": float(progress.steps),
-        "seconds_a_step": progress.seconds / progress.steps if progress.steps else 0.0,
-        "rows_a_second": rate,
-        "bytes": float(sum(tensor.numel() * tensor.element_size() for tensor in state)),
-    }
 
 
 def _start_folder(folder: Path, config: Config, prepared: Prepared, resume: bool) -> None:

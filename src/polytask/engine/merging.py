@@ -16,7 +16,7 @@ from polytask.merge import task_vectors
 from polytask.merge.merged import WITH_ENTROPY, Granularity, Merged, entropy
 
 from . import warm
-from .run import Run
+from .run import Run, cost
 
 METHODS = ("average", "task_arithmetic", "ties", "adamerging")
 SCALES = {"task_arithmetic": 0.3, "ties": 1.0, "adamerging": 0.3}
@@ -82,7 +82,13 @@ def merge(
         assert start is not None
         how = Adapting() if adapting is None else adapting
         steps = _adamerge(system, schema, start, states, data, SCALES[method] if scale is None else scale, keep, how)
-    run = Run(_config(loaded), schema, system.eval(), {"validation": {}, "test": {}}, _cost(system, steps, started))
+    run = Run(
+        _config(loaded),
+        schema,
+        system.eval(),
+        {"validation": {}, "test": {}},
+        cost(system, time.perf_counter() - started, steps),
+    )
     if out is not None:
         run.save(out)
     return run
@@ -247,15 +253,3 @@ def _config(runs: Sequence[Run]) -> Any:
     for run in runs:
         data += [source for source in run.config.data if source not in data]
     return replace(runs[0].config, tasks=tasks, data=tuple(data))
-
-
-def _cost(system: System, steps: int, started: float) -> dict[str, float]:
-    seconds, state = time.perf_counter() - started, system.state_dict().values()
-    return {
-        "parameters": float(sum(p.numel() for p in system.parameters())),
-        "seconds": seconds,
-        "steps": float(steps),
-        "seconds_a_step": seconds / steps if steps else 0.0,
-        "rows_a_second": 0.0,
-        "bytes": float(sum(tensor.numel() * tensor.element_size() for tensor in state)),
-    }

@@ -1,5 +1,6 @@
 """A run: a folder with configuration, schema, weights, metrics, predictions. It loads anywhere with polytask alone."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +32,8 @@ class Run:
     scores: Mapping[str, Scores]
     """Metrics by part (`validation`, `test`), task and name."""
     cost: Mapping[str, float]
-    """`parameters`, training `seconds`, `seconds_a_step` (0 for closed forms), `rows_a_second` predicted, `bytes` on disk."""
+    """`parameters`, training `seconds` and `steps`, `seconds_a_step` (0 for closed forms), `bytes` on disk and, unless the run
+    was merged from others, `rows_a_second` predicted."""
     folder: Path | None = None
 
     @classmethod
@@ -121,6 +123,23 @@ class Run:
 
 _DAMAGED = (AttributeError, IndexError, KeyError, TypeError, ValueError, OptionError)
 """What reading an edited description may end in."""
+
+
+def cost(system: System, seconds: float, steps: int, rows: Batch | None = None) -> dict[str, float]:
+    """What the model cost to train, and costs to store and (where `rows` are given) to use; here, on this machine."""
+    state = system.state_dict().values()
+    found = {
+        "parameters": float(sum(p.numel() for p in system.parameters())),
+        "seconds": seconds,
+        "steps": float(steps),
+        "seconds_a_step": seconds / steps if steps else 0.0,
+        "bytes": float(sum(tensor.numel() * tensor.element_size() for tensor in state)),
+    }
+    if rows is not None:
+        started = time.perf_counter()
+        predict(system, rows)
+        found["rows_a_second"] = len(rows) / (time.perf_counter() - started)
+    return found
 
 
 def describe(folder: Path, config: Config, schema: Schema) -> None:

@@ -33,14 +33,14 @@ class Compared:
 
 @dataclass(frozen=True)
 class Judged:
-    """A check with its comparisons, the effects of the controls over the same rivals, and a sentence.
+    """A check with its comparisons, the controls against its first rival, and a sentence.
 
     matched: the controls that do as well as the arm, as far as these seeds tell.
     """
 
     check: Check
     compared: tuple[Compared, ...]
-    controls: Mapping[str, Interval]
+    controls: Mapping[str, Compared]
     matched: tuple[str, ...]
     outcome: Outcome
     sentence: str
@@ -104,8 +104,8 @@ def _judge(claim: Claim, check: Check, values: Mapping[str, Mapping[int, Record]
     rivals = check.against or (None,)
     compared = tuple(_compare(claim, check, check.arm, rival, values) for rival in rivals)
     outcome = _together([one.outcome for one in compared])
-    controls = {name: _compare(claim, check, name, rivals[0], values).effect for name in claim.controls}
-    controls = {name: effect for name, effect in controls.items() if not math.isnan(effect.mean)}
+    controls = {name: _compare(claim, check, name, rivals[0], values) for name in claim.controls}
+    controls = {name: one for name, one in controls.items() if not math.isnan(one.effect.mean)}
     matched = tuple(
         name for name in controls
         if outcome == "reproduced" and not _compare(claim, check, check.arm, name, values).effect.low > 0
@@ -142,13 +142,13 @@ def _together(outcomes: Sequence[Outcome]) -> Outcome:
 
 
 def sentence(
-    check: Check, compared: Sequence[Compared], controls: Mapping[str, Interval], matched: Sequence[str], outcome: Outcome
+    check: Check, compared: Sequence[Compared], controls: Mapping[str, Compared], matched: Sequence[str], outcome: Outcome
 ) -> str:
     """The check in words that a practitioner understands."""
     parts = [_words(check, one) for one in compared]
     text = f"{check.says}: {'; '.join(parts)}: {outcome}"
     if controls:
-        text += "; " + ", ".join(f"control {name} {_signed(check, effect.mean)}" for name, effect in controls.items())
+        text += "; " + ", ".join(f"control {name} {_signed(check, one.effect.mean)}" for name, one in controls.items())
     if matched:
         text += f"; BUT a trivial control does as well ({', '.join(matched)})"
     return text + "."

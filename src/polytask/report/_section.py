@@ -115,18 +115,16 @@ def _checks(verdict: Verdict) -> str:
         beside = "" if judged.check.decides else '<span class="beside">beside: does not count for the verdict</span>'
         items.append(
             f'<li class="check">{badge(judged.outcome)}{beside}<p class="sentence">{escape(judged.sentence)}</p>'
-            f"{_forest(verdict, judged)}</li>"
+            f"{_forest(judged)}</li>"
         )
     return f'<h4>What was found</h4><ul class="checks">{"".join(items)}</ul>'
 
 
-def _forest(verdict: Verdict, judged: Judged) -> str:
+def _forest(judged: Judged) -> str:
     check = judged.check
     sign = 1 if check.against else check.direction
     rows = [_row(check, check.arm, one, sign, shape(one.outcome, one.effect)) for one in judged.compared]
-    for name, effect in judged.controls.items():
-        rival = check.against[0] if check.against else None
-        one = Compared(rival, effect, differences(check, name, rival, verdict.records), judged.outcome)
+    for name, one in judged.controls.items():
         rows.append(_row(check, name, one, sign, "control"))
     rows = [row for row in rows if math.isfinite(row.mean)]
     if not rows:
@@ -148,16 +146,6 @@ def _row(check: Check, arm: str, one: Compared, sign: int, shape: str) -> _svg.R
     figures_ = figures(one.effect, sign, bool(check.against))
     label = f"control: {label}" if shape == "control" else label
     return _svg.Row(label, shape, sign * one.effect.mean, low, high, dots, figures_)
-
-
-def differences(check: Check, arm: str, against: str | None, records: Sequence[Record]) -> tuple[float, ...]:
-    """Each seed's effect, as the verdict pairs them."""
-    values = {
-        name: {r.seed: r.metrics[check.metric] for r in records if r.arm == name and check.metric in r.metrics}
-        for name in (arm, *([against] if against else []))
-    }
-    base = values[against] if against else dict.fromkeys(values[arm], 0.0)
-    return tuple(check.direction * (value - base[seed]) for seed, value in sorted(values[arm].items()) if seed in base)
 
 
 def _numbers(verdict: Verdict) -> str:
