@@ -1,5 +1,6 @@
 """`fit`: the main job, from data and tasks to a run."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -10,7 +11,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from polytask.balance import _balancer
-from polytask.core import Batch, OptionError, RunError, Schema, System, registry
+from polytask.core import Batch, Columns, OptionError, RunError, Schema, System, registry
 from polytask.data import prepare
 from polytask.data.prepare import Prepared
 
@@ -145,10 +146,31 @@ def _start_folder(folder: Path, config: Config, prepared: Prepared, resume: bool
         raise RunError.of(str(folder), "the data have changed since this run began", "Restore them, or start a new run")
     _files.write_json(folder / "data.json", data)
     _files.write(folder / "split.parquet", lambda path: pq.write_table(prepared.split.to_table(), path))
+    if not (folder / "card.json").exists():
+        _files.write_json(folder / "card.json", _data_card(prepared))
     describe(folder, config, prepared.schema)
 
 
-_FIRST = {"data.json", "split.parquet", "schema.json"}
+def _data_card(prepared: Prepared) -> dict[str, Any]:
+    """What the report tells of the data, and the command that was given."""
+    schema, batch = prepared.schema, prepared.batch
+    parts = {part: len(getattr(prepared.split, part)) for part in ("train", "validation", "test")}
+
+    def share(masks: Columns, name: str) -> float:
+        return float(masks.tensor(name).float().mean())
+
+    return {
+        "rows": prepared.table.num_rows,
+        "split": parts,
+        "notes": list(prepared.notes),
+        "leaks": [str(leak) for leak in prepared.leaks],
+        "inputs": {n: {"kind": i.kind, "missing": 1 - share(batch.present, n)} for n, i in schema.inputs.items()},
+        "tasks": {n: {"kind": t.kind, "labelled": share(batch.labelled, n)} for n, t in schema.tasks.items()},
+        "command": ["polytask", *sys.argv[1:]] if Path(sys.argv[0]).stem == "polytask" else None,
+    }
+
+
+_FIRST = {"data.json", "split.parquet", "card.json", "schema.json"}
 """What a run that was killed at once may have left behind without its configuration."""
 
 

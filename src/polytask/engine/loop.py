@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import torch
 import torch.distributed
 from lightning_fabric import Fabric
@@ -17,9 +18,10 @@ from torch.optim import Optimizer
 
 from polytask.core import Balancer, Batch, Fit, Parameters, RunError, Source, System, Update
 
-from . import checkpoint, log
+from . import _files, checkpoint, log
 from .average import Average
 from .checkpoint import Checkpoint, Progress
+from .conflict import Conflict
 from .interrupt import Interrupt
 from .predict import evaluate, mean_primary, predict
 from .training import Training, set_threads
@@ -33,7 +35,7 @@ class Loop:
     """Trains a system by its stages.
 
     source: the run's training batches. train, validation: all their rows, for `Solve` and for early stopping.
-    folder: where `checkpoint.safetensors` and `metrics.csv` go (None: nowhere).
+    folder: where `checkpoint.safetensors`, `metrics.csv` and `gradients.parquet` go (None: nowhere).
     """
 
     system: System
@@ -52,6 +54,12 @@ class Loop:
     _shared: list[nn.Parameter] = field(default_factory=list, init=False)
     _average: Average | None = field(default=None, init=False)
     _own: dict[str, list[nn.Parameter]] = field(default_factory=dict, init=False)
+    _stages: list[str] = field(default_factory=list, init=False)
+    _conflict: Conflict = field(init=False)
+
+    def __post_init__(self) -> None:
+        active = self.training.conflict and self.folder is not None
+        self._conflict = Conflict(self.system.objectives(), self.system.representation is not None, active)
 
     def run(self) -> None:
         """Train from where the folder's checkpoint stands (from the start without one) to the end; the best weights stay.
@@ -72,6 +80,7 @@ class Loop:
 
     def _run(self, resumed: Checkpoint | None, loggers: list[log.Logger]) -> None:
         stages = self.system.stages()
+        self._stages = [stage.name for stage in stages]
         while self.progress.stage < len(stages):
             stage = stages[self.progress.stage]
             if isinstance(stage, Fit):
@@ -90,6 +99,7 @@ class Loop:
             return None
         found = Checkpoint.read(path)
         found.restore(self.system, self.balancer)
+        self._conflict.load_state_dict(found.under("conflict"))
         self.progress = found.progress
         return found
 
@@ -176,7 +186,8 @@ class Loop:
                 rate = self.training.rate(progress.step, steps * epochs)
                 for group in optimizer.param_groups:
                     group["lr"] = self.training.lr * group["scale"] * rate
-                weights.append(self._step(stage, model, optimizer, pending, sums))
+                look = number == batches and self._conflict.due(progress.epoch + 1)
+                weights.append(self._step(stage, model, optimizer, pending, sums, look))
                 progress.step += 1
                 average.update(progress.step)
                 if stage.after:
@@ -197,8 +208,13 @@ class Loop:
         progress.history.append(row)
         return better
 
-    def _step(self, stage: Fit, model: Any, optimizer: Any, batches: list[Batch], sums: dict[str, Tensor]) -> Tensor:
-        """One update from one or several batches; adds their losses to `sums`; the mean weights used."""
+    def _step(
+        self, stage: Fit, model: Any, optimizer: Any, batches: list[Batch], sums: dict[str, Tensor], look: bool
+    ) -> Tensor:
+        """One update from one or several batches; adds their losses to `sums`; the mean weights used.
+
+        look: whether to measure how far the first batch's gradients pull apart.
+        """
         optimizer.zero_grad()
         several = self.fabric.world_size > 1
         used: list[Tensor] = []
@@ -209,12 +225,15 @@ class Loop:
                 batch = replace(batch, tasks=tuple(name for name in batch.tasks if name in stage.tasks))
             with self.fabric.no_backward_sync(model, enabled=several):
                 random = _random_state(self.fabric.device) if self.balancer.looks_again else None
-                losses, representation = self._losses(stage, model, batch)
+                losses, representation = self._losses(stage, model, batch, look)
                 if not losses and not several:  # with several, another process may have some: all take part in the step
                     continue
                 update = self._update(losses, representation)
                 if random is not None:
                     update = replace(update, again=partial(self._again, stage, model, batch, random))
+                if look:
+                    self._conflict.measure(update, self.progress.stage, self.progress.epoch + 1)
+                    look = False
                 used.append(self.balancer.step(update))
             for name, loss in losses.items():
                 step = torch.stack([loss.detach(), torch.ones_like(loss)])
@@ -230,11 +249,11 @@ class Loop:
                 self.balancer.observe(self._losses(stage, model, batch)[0])
         return torch.stack(used).mean(0) if used else torch.zeros(len(self._own), device=self.fabric.device)
 
-    def _losses(self, stage: Fit, model: Any, batch: Batch) -> tuple[dict[str, Tensor], Tensor | None]:
-        """The stage's losses, and the shared representation where the balancer works on it."""
+    def _losses(self, stage: Fit, model: Any, batch: Batch, look: bool = False) -> tuple[dict[str, Tensor], Tensor | None]:
+        """The stage's losses, and the shared representation where the balancer (or a look at it) works on it."""
         caught: list[Tensor] = []
         hook = None
-        if self.balancer.needs_representation and self.system.representation:
+        if (look or self.balancer.needs_representation) and self.system.representation:
             place = self.system.get_submodule(self.system.representation)
             hook = place.register_forward_hook(lambda module, inputs, output: caught.append(output))
         try:
@@ -309,7 +328,11 @@ class Loop:
         if self.folder is None or self.fabric.global_rank != 0:
             return
         log.write_csv(self.folder / "metrics.csv", self.progress.history)
+        if self._conflict.active:
+            table = self._conflict.table(self._stages)
+            _files.write(self.folder / "gradients.parquet", lambda path: pq.write_table(table, path))
         parts = {"system": self.system.state_dict(), "best": best, "balancer": self.balancer.state_dict()}
+        parts["conflict"] = self._conflict.state_dict()
         if self._average is not None:
             parts["average"] = self._average.state_dict()
         if optimizer is not None and self._source is not None:

@@ -40,6 +40,11 @@ class Training:
     precision: str = opt("32-true", "number format, as Lightning Fabric names it", ours="Fabric")
     threads: int = opt(0, "processor threads (0: one for small networks, else all)", ours="small work is slower on many", ge=0)
     save_every: float = opt(10.0, "seconds between checkpoints", ours="cost against loss of work", ge=0)
+    conflict: bool = opt(
+        True,
+        "once an epoch, measure on one batch how far the tasks' gradients pull apart",
+        ours="for the report; changes no number",
+    )
     loggers: tuple[Literal["tensorboard", "mlflow"], ...] = opt((), "loggers beside metrics.csv", ours="extra 'logging'")
 
     def make_optimizer(self, groups: Iterable[Parameters]) -> Optimizer:
