@@ -10,14 +10,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .engine.compare import compare as compare
+    from .engine.estimator import MultiTaskEstimator as MultiTaskEstimator
     from .engine.fit import fit as fit
     from .engine.fit import resume as resume
     from .engine.run import Run as Run
+    from .engine.tune import tune as tune
 
 __version__ = "0.1.0"
-__all__ = ["Run", "__version__", "compare", "fit", "load", "resume"]
+__all__ = ["MultiTaskEstimator", "Run", "__version__", "compare", "fit", "load", "resume", "tune"]
 
-_HOMES = {"fit": "engine.fit", "resume": "engine.fit", "compare": "engine.compare", "Run": "engine.run"}
+_HOMES = {
+    "MultiTaskEstimator": "engine.estimator",
+    "Run": "engine.run",
+    "compare": "engine.compare",
+    "fit": "engine.fit",
+    "resume": "engine.fit",
+    "tune": "engine.tune",
+}
 
 
 def load(folder: "Path | str", trust: bool = False) -> "Run":

@@ -226,9 +226,40 @@ def test_frozen_parameters_are_left_alone() -> None:
     assert net.trunk.weight.grad is not None
 
 
+@pytest.mark.parametrize("at", AT)
+def test_between_two_looks_the_weights_are_kept(at: str) -> None:
+    net, balancer, kept = Net(), make("imtlg", at), make("imtlg", at, every=3)
+    first = kept.step(net.update(rows_of()))
+    torch.testing.assert_close(first, balancer.step(net.update(rows_of())))
+    for seed in (1, 2):
+        net.zero_grad()
+        assert torch.equal(kept.step(net.update(rows_of(seed=seed))), first)
+        got, expected = net.gradients(), plain(net, rows_of(seed=seed), dict(zip(TASKS, first.tolist(), strict=True)))
+        alone = plain(net, rows_of(seed=seed), dict.fromkeys(TASKS, 1.0))
+        for name, value in got.items():
+            torch.testing.assert_close(value, (alone if name.startswith("heads") else expected)[name], rtol=1e-4, atol=1e-6)
+    again = kept.step(net.update(rows_of(seed=3)))
+    torch.testing.assert_close(again, balancer.step(net.update(rows_of(seed=3))))
+    kept.step(net.update(rows_of(seed=4)))
+    kept.start_epoch(1)
+    torch.testing.assert_close(kept.step(net.update(rows_of(seed=5))), balancer.step(net.update(rows_of(seed=5))))
+
+
+def test_a_task_that_the_last_look_lacked_gets_the_mean_of_the_weights() -> None:
+    net, balancer = Net(), make("imtlg", "parameters", every=2)
+    first = balancer.step(net.update(rows_of(), ("a", "b")))
+    second = balancer.step(net.update(rows_of(seed=1)))
+    torch.testing.assert_close(second, torch.stack([first[0], first[1], first[:2].mean()]))
+
+
+def test_a_rule_that_mixes_gradients_cannot_keep_weights() -> None:
+    with pytest.raises(OptionError, match=r"graddrop.every: .*no weights to keep"):
+        make("graddrop", every=2)
+
+
 def test_options_are_checked_all_at_once() -> None:
     defaults = {"epsilon": 0.001, "max_iters": 100, "normalise": "none"}
-    assert _balancer.options("mgda", {"at": "parameters"}) == {"at": "parameters", **defaults}
+    assert _balancer.options("mgda", {"at": "parameters"}) == {"at": "parameters", "every": 1, **defaults}
     with pytest.raises(OptionError, match=r"(?s)mgda.att: unknown option. Did you mean 'at'.*mgda.max_iters: must be int"):
         _balancer.options("mgda", {"att": "parameters", "max_iters": "many"})
 

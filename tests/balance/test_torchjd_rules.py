@@ -86,8 +86,8 @@ def test_modo_and_sdmgrad_share_the_mass_of_the_tasks_of_the_batch() -> None:
 
 def test_options_are_the_arguments_of_torchjd() -> None:
     known = option.options_of(registry.weighting("mgda").Options)
-    ours = ("normalise", "none")
-    assert [(o.name, o.default) for o in known.values()] == [("at", "auto"), ("epsilon", 0.001), ("max_iters", 100), ours]
+    ours, everywhere = ("normalise", "none"), (("at", "auto"), ("every", 1))
+    assert [(o.name, o.default) for o in known.values()] == [*everywhere, ("epsilon", 0.001), ("max_iters", 100), ours]
     assert known["max_iters"].help == "The maximum number of iterations of the optimization loop"
     assert option.options_of(registry.weighting("fairgrad").Options)["alpha"].default == 1.0
     assert "n_tasks" not in option.options_of(registry.weighting("nashmtl").Options)

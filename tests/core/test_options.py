@@ -53,7 +53,7 @@ def test_every_fault_at_once() -> None:
         f"systems.ple.heads: must be {options_of(Options)['heads'].allowed}; got 0",
         f"systems.ple.rate: must be {options_of(Options)['rate'].allowed}; got 'much'",
         "systems.ple.act: must be one of relu, silu; got 'relo'. Did you mean 'relu'?",
-        "systems.ple.sizes: must be tuple[int, ...]; got 'x'",
+        "systems.ple.sizes: must be a list of int; got 'x'",
         "systems.ple.learnt: unknown option. Known: act, deep, heads, limit, rate, sizes.",
     ]
 
@@ -75,7 +75,7 @@ def test_old_names_still_work() -> None:
 
 def test_choices_in_words() -> None:
     assert options_of(Options)["act"].allowed == "one of relu, silu"
-    assert options_of(Options)["sizes"].allowed == "tuple[int, ...]"
+    assert options_of(Options)["sizes"].allowed == "a list of int"
 
 
 def test_dump_is_what_make_takes() -> None:

@@ -148,8 +148,8 @@ def test_types_are_those_of_the_whole_file(tmp_path: Path) -> None:
         (
             "a.csv",
             'x,y\n"1\n",2\n1,2,3\n4\n5,6\n',
-            "a.csv: row 3 (the header is row 1): has 3 cells, the header has 2. Quote cells that hold a ',', or mend the row\n"
-            "a.csv: row 4 (the header is row 1): has 1 cells, the header has 2. Quote cells that hold a ',', or mend the row",
+            "a.csv: line 4: has 3 cells, the header has 2. Quote cells that hold a ',', or mend the line\n"
+            "a.csv: line 5: has 1 cells, the header has 2. Quote cells that hold a ',', or mend the line",
         ),
         (
             "a.csv",
@@ -170,8 +170,9 @@ def test_types_are_those_of_the_whole_file(tmp_path: Path) -> None:
             "a.json: line 2, character 6: is no JSON: Expecting ':' delimiter. Mend the line, or remove it",
         ),
         ("a.json", '[{"x": 1}, 3]', "a.json: row 1: is 3, not an object. Give each row as {column: value}"),
-        ("a.xlsx", b"PK\3\4", "a.xlsx: unknown suffix '.xlsx'. Known: .arrow, .arrows, .csv, .feather, "),
-        ("a.parket", b"PK\3\4", "a.parket: unknown suffix '.parket'. Did you mean '.parquet'?"),
+        ("a.xlsx", b"PK\3\4", "a.xlsx: is a ZIP archive or an Excel workbook. Unpack it, or save the sheet as CSV"),
+        ("a.xls", b"\3\4", "a.xls: unknown suffix '.xls'. Known: .arrow, .arrows, .csv, .feather, "),
+        ("a.parket", b"\3\4", "a.parket: unknown suffix '.parket'. Did you mean '.parquet'?"),
     ],
 )
 def test_faults_of_files(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:

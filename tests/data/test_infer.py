@@ -150,14 +150,14 @@ def test_unusable_columns_are_named_with_the_others() -> None:
     assert len(found) == 3
     assert found[0].startswith("column 'tested later': all of its 100 cells are missing")
     assert found[1].startswith("column 'site': is constant")
-    assert found[2].startswith("column 'ward': 100 of 100 cells are not numbers (row 0: ")
+    assert found[2].startswith("column 'ward': 200 of 200 cells are not numbers (row 0: ")
 
 
 def test_faulty_cells_are_called_by_their_rows_in_the_table() -> None:
     cells = [1.5, *["2.5"] * 2, "many", 3.5, "more"]
     faulty = pa.table({"x": [str(cell) for cell in cells], "y": [0, 1, 0, 1, 0, 1]})
     kinds = infer.tasks(faulty, {"y": None, "x": "regression"})
-    with pytest.raises(DataError, match=r"2 of 4 cells are not numbers \(row 3: 'many', row 5: 'more'\)"):
+    with pytest.raises(DataError, match=r"2 of 6 cells are not numbers \(row 3: 'many', row 5: 'more'\)"):
         infer.schema(faulty, kinds, None, (), torch.tensor([0, 2, 3, 5]))
 
 

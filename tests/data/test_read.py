@@ -50,7 +50,7 @@ def test_mixed_objects_become_strings_with_a_warning() -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ({"a": [1, object()]}, "column 'a': row 1 holds a object"),
+        ({"a": [1, object()]}, "column 'a': row 1 holds a value of type object"),
         ({"a": [1], "b": [1, 2]}, "columns of unequal length"),
         ({}, "has 0 rows and 0 columns"),
         ({"a": []}, "has 0 rows and 1 columns"),

@@ -51,7 +51,7 @@ def test_typos_are_found_all_at_once() -> None:
     [
         ({"dta": 1}, "dta: unknown name 'dta'. Did you mean 'data'?"),
         ({"split": "random"}, "split: must be a mapping; got 'random'"),
-        ({"tasks": 3}, "tasks: must be a mapping or a list; got 3"),
+        ({"tasks": 3}, "tasks: must be a mapping or a list or a name; got 3"),
         ({"system": "pel"}, "unknown name 'pel'. Did you mean 'ple'?"),
         ({"balancer": "fam"}, "unknown name 'fam'. Did you mean 'famo'?"),
         ({"data": [{"file": "a", "task": []}]}, "data[0].task: unknown key"),

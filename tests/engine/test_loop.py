@@ -177,7 +177,7 @@ def test_losses_that_are_not_finite_are_named() -> None:
             losses = super().losses(batch)
             return losses | {"b": losses["b"] * torch.nan}
 
-    with pytest.raises(RunError, match=r"epoch 1, step 1: the loss of b is not finite"):
+    with pytest.raises(RunError, match=r"step 1: the loss of b is not finite"):
         loop(Broken()).run()
 
 

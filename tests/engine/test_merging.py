@@ -11,9 +11,10 @@ from lightning_fabric import Fabric
 
 from polytask.balance import _balancer
 from polytask.core import DataError, OptionError, RunError
+from polytask.data.prepare import Prepared, prepare
 from polytask.engine import warm
 from polytask.engine.config import Config
-from polytask.engine.fit import build, fit, prepare_for
+from polytask.engine.fit import build, fit
 from polytask.engine.loop import Loop
 from polytask.engine.merging import Adapting, merge, unlabelled
 from polytask.engine.run import Run
@@ -33,7 +34,7 @@ def tuned(base: Run, task: str, seed: int = 0, epochs: int = 4) -> Run:
     frame = frame[[*INPUTS, task]]
     values = base.config.to_dict() | {"tasks": [task], "data": [{"file": "(in memory)"}]}
     config = Config.from_dict(values)
-    prepared = warm.prepared_for(prepare_for(config, [{"file": frame}]), base)
+    prepared = warm.prepared_for(rows_of(config, frame), base)
     system = build(config, prepared.schema)
     warm.start_from(system, base)
     if epochs:
@@ -42,6 +43,10 @@ def tuned(base: Run, task: str, seed: int = 0, epochs: int = 4) -> Run:
         fabric = Fabric(accelerator="cpu", devices=1)
         Loop(system, _balancer.make("equal", [task], {}), config.training, fabric, source, **rows).run()
     return Run(config, prepared.schema, system.eval(), {}, {})
+
+
+def rows_of(config: Config, frame: pd.DataFrame) -> Prepared:
+    return prepare([{"file": frame}], config.tasks, config.inputs, config.ignore, config.split)
 
 
 @pytest.fixture(scope="module")
@@ -165,4 +170,4 @@ def test_a_start_keeps_inputs_shared_weights_and_known_heads(base: Run) -> None:
 def test_an_input_of_the_start_cannot_be_a_task(base: Run) -> None:
     config = Config.from_dict(base.config.to_dict() | {"tasks": ["ward"]})
     with pytest.raises(DataError, match=r"'ward'.*a task here"):
-        warm.prepared_for(prepare_for(config, [{"file": small()[INPUTS]}]), base)
+        warm.prepared_for(rows_of(config, small()[INPUTS]), base)

@@ -121,7 +121,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "unknown key": (_yaml(lambda v: v.update(colour="red")), "config.yaml: colour: unknown name 'colour'"),
     "wrong value": (_yaml(lambda v: v["training"].update(lr="fast")), "config.yaml: training.lr: must be float"),
     "other width": (_yaml(lambda v: v["system"].update(width=9)), "does not fit hard_sharing"),
-    "other system": (_yaml(lambda v: v.update(system="mmoe")), "does not fit mmoe"),
+    "other system": (_yaml(lambda v: v.update(system="mmoe")), "holds the weights of hard_sharing; config.yaml says mmoe"),
     "bad yaml": (lambda f: (f / "config.yaml").write_text("a: ["), "config.yaml: is not YAML"),
 }
 

@@ -19,8 +19,7 @@ from polytask.report import pages
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Pages over an empty ledger, by id."""
-    folder = tmp_path_factory.mktemp("pages")
-    return {path.stem: path.read_text(encoding="utf-8") for path in pages.write(folder, folder / "no ledger")}
+    return pages.texts(tmp_path_factory.mktemp("pages") / "no ledger")
 
 
 def test_there_is_a_page_for_everything(texts: dict[str, str]) -> None:
@@ -34,9 +33,14 @@ def test_a_page_tells_every_option_and_expected_failure(id: str, texts: dict[str
     text = texts[id]
     assert text.startswith(f"# {registry.systems()[id].title}\n")
     for name, option in pages.option_list(id).items():
-        (line,) = [line for line in text.splitlines() if line.startswith(f"| `{name}` | `")]
-        assert option.help.replace("|", "\\|") in line
+        (line,) = [
+            line for line in text.splitlines() if line.startswith(f"| `{name}` | {option.help.replace('|', chr(92) + '|')} |")
+        ]
         assert (option.paper or option.ours or "").replace("|", "\\|") in line
+    card = registry.systems()[id]
+    assert ("Trained with" in text) == bool(card.defaults)
+    for key, value in card.defaults.get("training", {}).items():
+        assert f"training.{key}={value}" in text
     for check, reason in registry.load(id).xfail.items():
         assert f"- `{check}`: {reason}" in text
 

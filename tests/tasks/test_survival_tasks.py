@@ -155,7 +155,7 @@ def test_events_are_told(times: list, events: list, option: object, expected: li
         ([1, -2, 3], [1, 1, 0], r"'time'.*negative times \(row 1: -2\)"),
         ([1, None, 3], [1, 1, 0], r"'event'.*events without a time \(row 1: 1\)"),
         ([1, 2, 3], [0, 0, 0], "no event in 3 rows"),
-        ([1, 2, 3], [1, 2, 1], r"'event'.*neither yes nor no \(row 1: 2\).*event="),
+        ([1, 2, 3], [1, 2, 1], r"'event'.*neither yes nor no \(row 1: 2\).*event: "),
         (["1", "soon", "3"], [1, 0, 1], "'time'.*row 1: 'soon'"),
         ([2, 2, 2], [1, 0, 1], "time is constant"),
     ],

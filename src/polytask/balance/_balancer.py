@@ -8,9 +8,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from polytask.core import Balancer, Update, Weighting, option, registry
+from polytask.core import Balancer, OptionError, Update, Weighting, option, registry
 
-from ._gramian import Gradients, device_of, gradients, precise
+from ._at import GradientOptions
+from ._gramian import Gradients, gradients, weighable
+from ._passes import device_of, precise
 
 
 def options(id: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,7 +27,12 @@ def make(id: str, tasks: Sequence[str], values: Mapping[str, Any] | None = None)
     Raises `OptionError` (a name or value is wrong) or `MissingExtra` (with the `pip install` that mends it).
     """
     rule = registry.weighting(id)
-    made = rule(tasks, option.make(rule.Options, values or {}, id))
+    chosen = option.make(rule.Options, values or {}, id)
+    made = rule(tasks, chosen)
+    if isinstance(chosen, GradientOptions) and chosen.every > 1 and made.sees == "jacobian":
+        raise OptionError.of(
+            f"{id}.every", "this rule mixes the gradients themselves: it has no weights to keep", "Write every = 1"
+        )
     return made if isinstance(made, Balancer) else RuleBalancer(made)
 
 
@@ -51,6 +58,8 @@ class RuleBalancer(Balancer):
         self.rule = rule
         self.needs_representation = rule.sees != "losses" and rule.at != "parameters"
         self.looks_back = rule.looks_back
+        self.every = rule.options.every if isinstance(rule.options, GradientOptions) else 1
+        self._age, self._kept = 0, torch.empty(0)
         self._reduce: Callable[[Tensor], Tensor] | None = None
 
     def step(self, update: Update) -> Float[Tensor, "tasks"]:
@@ -97,9 +106,25 @@ class RuleBalancer(Balancer):
 
     def _by_gradients(self, update: Update, here: Here) -> tuple[Tensor, list[Tensor]]:
         """The weights, and what carries the balanced gradient."""
-        found = gradients(update, here.tasks, self.rule.tasks, self.rule.at)
+        if self._age % self.every:
+            self._age += 1
+            return self._as_before(update, here)
+        found = gradients(update, here.tasks, self.rule.tasks, self.rule.at, rows=self.rule.sees == "jacobian")
         with torch.no_grad():
             weights, balanced = direction(self.rule, found, here)
+        self._age += 1
+        if self.every > 1:
+            self._kept = torch.full((self.rule.total,), torch.nan, device=weights.device, dtype=weights.dtype)
+            self._kept[here.present] = weights
+        return weights, [found.carrier(balanced)]
+
+    def _as_before(self, update: Update, here: Here) -> tuple[Tensor, list[Tensor]]:
+        """With the weights of an earlier step; a task that it lacked gets their mean."""
+        kept = self._kept[here.present]
+        weights = torch.where(kept.isnan(), self._kept.nanmean(), kept)
+        found = weighable(update, here.tasks, self.rule.tasks, self.rule.at)
+        with torch.no_grad():
+            balanced = found.combined(weights)
         return weights, [found.carrier(balanced)]
 
     def observe(self, losses: Mapping[str, Float[Tensor, ""]]) -> None:
@@ -108,6 +133,7 @@ class RuleBalancer(Balancer):
             self.rule.observe(here.losses, here.present)
 
     def start_epoch(self, number: int) -> None:
+        self._age = 0  # so that nothing of an epoch before is needed to go on from a checkpoint
         self.rule.start_epoch(number)
 
 
@@ -116,9 +142,9 @@ def direction(rule: Weighting, found: Gradients, here: Here) -> tuple[Float[Tens
     if not found.gramian.isfinite().all():
         # An overflow of half precision: it goes on, for the loss scaler to see, but not into the rule's state.
         weights = torch.ones_like(here.losses)
-        return weights, weights.to(found.rows.dtype) @ found.rows
+        return weights, found.combined(weights)
     if rule.sees == "gramian":
-        weights = rule(here.losses, found.gramian, here.present).to(found.rows.dtype)
-        return weights, weights @ found.rows
+        weights = rule(here.losses, found.gramian, here.present).to(found.gramian.dtype)
+        return weights, found.combined(weights)
     weights = rule(here.losses, found.rows, here.present)
     return weights, rule.combine(weights, found.rows, here.present)

@@ -1,8 +1,12 @@
 """How the gradients of K tasks are got, and how a gradient is given back: nothing else knows.
 
-At the parameters: one pass back through everything a task, with respect to the shared parameters; exact.
+At the parameters: one pass back through everything a task, with respect to the shared parameters; exact. All K gradients are
+kept where they fit into `KEPT` bytes; else the Gramian is summed up layer by layer (`_layers.py`) and the weighted losses go
+back once more, so memory grows with K times the largest layer, not with K times all parameters.
+
 At the representation: one pass back through a task's own part only, with respect to the last tensor that all tasks share
 (MGDA-UB of Sener & Koltun 2018, https://arxiv.org/abs/1810.04650, sec. 3.3, here for every rule). The trunk is passed once.
+Where every task takes the representation in by a linear layer (`_entries.py`), all tasks are passed back at once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,21 +21,39 @@ from torch import Tensor
 from polytask.core import OptionError, Update
 from polytask.core.balancer import At
 
+from . import _entries, _layers
+from ._passes import back, device_of, has_loss, own_of
+
+KEPT = 256 * 2**20
+"""Bytes of gradients at the parameters up to which all K rows are kept."""
+
 
 @dataclass(frozen=True)
 class Gradients:
     """The gradients of the unscaled losses of k tasks.
 
-    variables: what the rows are gradients of: the shared parameters, or the representation.
-    rows: a task's gradient a row, in single precision or better.
+    variables: what the gradients are of: the shared parameters, or the representation.
     own: the parameters of every known task with the task's plain gradient, by task.
-    gramian: the inner products of the rows, over all processes.
+    gramian: the inner products of the tasks' gradients, over all processes.
+    given: a task's gradient a row, in single precision or better; or what turns weights into their weighted sum.
     """
 
     variables: list[Tensor]
-    rows: Float[Tensor, "k n"]
     own: Mapping[str, list[tuple[Tensor, Tensor]]]
     gramian: Float[Tensor, "k k"]
+    given: Float[Tensor, "k n"] | _entries.Rows | _layers.Weighted
+
+    @property
+    def rows(self) -> Float[Tensor, "k n"]:
+        """A task's gradient a row; only where they were asked for."""
+        assert isinstance(self.given, Tensor)
+        return self.given
+
+    def combined(self, weights: Float[Tensor, "k"]) -> Float[Tensor, "n"]:
+        """The weighted sum of the tasks' gradients."""
+        if isinstance(self.given, Tensor):
+            return weights.to(self.given.dtype) @ self.given
+        return self.given.combined(weights)
 
     def carrier(self, direction: Float[Tensor, "n"]) -> Float[Tensor, ""]:
         """A scalar (of value 0) whose gradient is `direction` for the variables and the plain gradients for `own`.
@@ -46,56 +68,69 @@ class Gradients:
         return _Carry.apply(direction.new_zeros(()), [part for _, part in given], *tensors)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def precise(tensor: Tensor) -> Tensor:
-    """Half precision becomes single: Gramians and weights need it."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
-
-
-def gradients(update: Update, tasks: Sequence[str], known: Sequence[str], at: At) -> Gradients:
+def gradients(update: Update, tasks: Sequence[str], known: Sequence[str], at: At, rows: bool = True) -> Gradients:
     """The gradients of `tasks`, of which some may be missing in this process (their rows are 0).
 
+    rows: whether all of them are wanted, not their Gramian and a weighted sum alone.
     Over processes the rows are averaged at the parameters. At the representation each process has its own rows of data: there
     the Gramians are averaged, which is the Gramian of the whole batch times the number of processes.
     """
-    if at == "auto":
-        at = "parameters" if update.representation is None else "representation"
-    variables = _variables(update, at)
-    found = {task: _of_one(update, task, variables if task in tasks else []) for task in known}
-    own = {task: pairs for task, (_, pairs) in found.items()}
-    rows = torch.stack([found[task][0] for task in tasks])
+    at, variables = _place(update, at)
+    if not rows and at == "representation" and variables and _entries.usable(update.entries or {}, tasks):
+        found = _entries.gradients(update, tasks, known)
+        return Gradients(variables, found.own, _reduced(update, found.gramian()), found)
+    size = sum(v.numel() * max(4, v.element_size()) for v in variables)
+    if not rows and at == "parameters" and len(tasks) * size > KEPT:
+        gramian, own = _layers.gramian(update, tasks, known, variables)
+        return Gradients(variables, own, gramian, _layers.Weighted(update, tasks, variables))
+    return _each(update, tasks, known, variables, at)
+
+
+def weighable(update: Update, tasks: Sequence[str], known: Sequence[str], at: At) -> Gradients:
+    """As `gradients` where the weights are known before: no rows, an empty Gramian, at the price of a plain step."""
+    at, variables = _place(update, at)
+    none = torch.zeros(0, 0, device=device_of(update))
+    if at == "representation" and variables and _entries.usable(update.entries or {}, tasks):
+        found = _entries.gradients(update, tasks, known)
+        return Gradients(variables, found.own, none, found)
+    here = [task for task in known if has_loss(update, task)]
+    mine = {task: own_of(update, task) for task in known}
+    flat = [parameter for each in mine.values() for parameter in each]
+    plain = iter(back(update, [update.losses[task] for task in here], flat))
+    own = {task: [(parameter, next(plain)) for parameter in each] for task, each in mine.items()}
+    return Gradients(variables, own, none, _layers.Weighted(update, tasks, variables))
+
+
+def _each(update: Update, tasks: Sequence[str], known: Sequence[str], variables: list[Tensor], at: At) -> Gradients:
+    """One pass back a task; its row is written where it stays."""
+    dtype = torch.promote_types(torch.float32, variables[0].dtype) if variables else torch.float32
+    rows = torch.zeros(len(tasks), sum(v.numel() for v in variables), dtype=dtype, device=device_of(update))
+    own = {}
+    for task in known:
+        shared, mine = variables if task in tasks else [], own_of(update, task)
+        found = back(update, [update.losses[task]] if has_loss(update, task) else [], [*shared, *mine])
+        if shared:
+            torch.cat([part.flatten() for part in found[: len(shared)]], out=rows[tasks.index(task)])
+        own[task] = list(zip(mine, found[len(shared) :], strict=True))
     if update.reduce and at == "parameters":
         rows = update.reduce(rows)
     gramian = rows @ rows.T
-    if update.reduce and at == "representation":
-        gramian = update.reduce(gramian)
-    return Gradients(variables, rows, own, gramian)
+    return Gradients(variables, own, _reduced(update, gramian) if at == "representation" else gramian, rows)
 
 
-def device_of(update: Update) -> torch.device:
-    """Where the step takes place; a batch without any label has no losses."""
-    return next(chain(update.losses.values(), update.shared, *update.own.values())).device
+def _reduced(update: Update, gramian: Tensor) -> Tensor:
+    return update.reduce(gramian) if update.reduce else gramian
 
 
-def _variables(update: Update, at: At) -> list[Tensor]:
+def _place(update: Update, at: At) -> tuple[At, list[Tensor]]:
+    """Where gradients are taken, and what they are of."""
+    if at == "auto":
+        at = "parameters" if update.representation is None else "representation"
     if at == "parameters":
-        return [p for p in update.shared if p.requires_grad]
+        return at, [p for p in update.shared if p.requires_grad]
     if update.representation is None:
         raise OptionError.of("balancer.at", "the system names no shared representation", "Write at = 'parameters'")
-    return [update.representation] if update.representation.requires_grad else []
-
-
-def _of_one(update: Update, task: str, variables: list[Tensor]) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-    """A task's row, and its own parameters with their gradients: zeros where the task is missing."""
-    own: list[Tensor] = [p for p in update.own.get(task, ()) if p.requires_grad]
-    loss = update.losses.get(task)
-    if loss is None or not loss.requires_grad or not variables + own:
-        parts = [precise(torch.zeros_like(tensor)) for tensor in variables + own]
-    else:
-        # Half precision loses small gradients unless the loss is scaled, as the engine's own backward does.
-        scaled = torch.autograd.grad(loss * update.scale, variables + own, retain_graph=True, materialize_grads=True)
-        parts = [precise(part) / update.scale for part in scaled]
-    row = torch.cat([part.flatten() for part in parts[: len(variables)]] or [torch.zeros(0, device=device_of(update))])
-    return row, list(zip(own, parts[len(variables) :], strict=True))
+    return at, [update.representation] if update.representation.requires_grad else []
 
 
 class _Carry(torch.autograd.Function):

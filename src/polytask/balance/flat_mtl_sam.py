@@ -19,7 +19,8 @@ from torch import Tensor
 from polytask.core import OptionError, Update, Weighting, opt, option, registry
 
 from ._balancer import Here, RuleBalancer, direction
-from ._gramian import Gradients, gradients, precise
+from ._gramian import Gradients, gradients
+from ._passes import precise
 
 
 class FlatMtlSam(RuleBalancer):
@@ -119,12 +120,14 @@ def _rule(tasks: Sequence[str], options: FlatMtlSam.Options) -> Weighting:
     given = dict(options.given or {})
     if "at" in option.options_of(cls.Options) and given.setdefault("at", "parameters") != "parameters":
         raise OptionError.of("flat_mtl_sam.given.at", "gradients are taken at the parameters", "Leave it out")
+    if given.get("every", 1) != 1:
+        raise OptionError.of("flat_mtl_sam.given.every", "each step looks uphill anew", "Leave it out")
     rule: Weighting = cls(tasks, option.make(cls.Options, given, "flat_mtl_sam.given"))
     return rule
 
 
 def _of(found: Gradients, rows: Float[Tensor, "k n"]) -> Gradients:
-    return replace(found, rows=rows, gramian=rows @ rows.T)
+    return replace(found, given=rows, gramian=rows @ rows.T)
 
 
 @contextmanager

@@ -44,6 +44,22 @@ With = Annotated[
         "of the first table by the same key (edges).",
     ),
 ]  # fmt: skip
+On = Annotated[
+    str,
+    typer.Option(
+        help="Where to train: local; ray (the cluster of RAY_ADDRESS, else this machine); ray://HOST:PORT. Data and --out must "
+        "then lie on a disk that all its machines share. Needs polytask[ray]."
+    ),
+]
+Search = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--search",
+        help="What to search: lr=1e-4..1e-2 (a range), width=64,128,256 (choices), dropout (a range around its default), "
+        "mmoe.experts=4,8 (of one system), famo.lr (of one balancer). Default: width, depth, dropout and the like, "
+        "training.lr, training.weight_decay, and the balancer's numbers.",
+    ),
+]
 Trust = Annotated[bool, typer.Option("--trust", help="Run the code of a system of your own that lies in the run folder")]
 
 
@@ -91,8 +107,12 @@ def fit(
     nested: With = None,
     group: Group = None,
     time: Time = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Read the rows anew each epoch: Parquet (a file or a folder) larger than memory")
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Seed of split, weights and batches")] = None,
     epochs: Annotated[int | None, typer.Option(help="Most passes over the training rows")] = None,
+    threads: Annotated[int | None, typer.Option(help="Processor threads (default: by the work of a step, mostly one)")] = None,
     devices: Annotated[int | None, typer.Option(help="Number of devices (Lightning Fabric)")] = None,
     strategy: Annotated[str | None, typer.Option(help="How devices share the work (Lightning Fabric)")] = None,
     precision: Annotated[str | None, typer.Option(help="Number format, such as bf16-mixed (Lightning Fabric)")] = None,
@@ -111,9 +131,18 @@ def fit(
     """
     from . import _train
 
-    flags = {"seed": seed, "epochs": epochs, "devices": devices, "strategy": strategy, "precision": precision}
+    flags = {
+        "seed": seed,
+        "epochs": epochs,
+        "threads": threads,
+        "devices": devices,
+        "strategy": strategy,
+        "precision": precision,
+    }
     if resume is not None:
-        _train.resume(resume)
+        beside = {"DATA": data, "--tasks": tasks, "--out": out, "--system": system, "--balancer": balancer, "--set": set}
+        beside |= {"--ignore": ignore, "--with": nested, "--group": group, "--time": time, "--from": start}
+        _train.resume(resume, beside | {f"--{name}": value for name, value in flags.items()})
     else:
         _train.fit(
             data,
@@ -121,6 +150,7 @@ def fit(
             out,
             _train.starting(_train.settings(set, ignore, group, time, flags, system, balancer), start),
             _train.attached(nested),
+            stream,
         )
 
 
@@ -167,17 +197,72 @@ def compare(
     group: Group = None,
     time: Time = None,
     epochs: Annotated[int | None, typer.Option(help="Most passes over the training rows")] = None,
+    tuned: Annotated[
+        bool, typer.Option("--tuned", help="First choose each one's options, with --trials each, on validation rows of seed 0")
+    ] = False,
+    trials: Annotated[int, typer.Option(help="With --tuned: trials of every system", min=1)] = 20,
+    search: Search = None,
     jobs: Annotated[int | None, typer.Option(help="Processes at once (default: one a core)")] = None,
+    on: On = "local",
 ) -> None:
     """Train systems and baselines under one protocol and say which one to ship; the winner is in OUT/best.
 
     Example:  polytask compare my.csv --tasks died,days --systems hard_sharing,mmoe,trees --balancers equal,famo
+
+    Example:  polytask compare my.csv --tasks died,days --systems hard_sharing,trees --tuned --trials 20
     """
-    from . import _train
+    from . import _train, _tune
 
     _train.compare(
         data, tasks, systems, balancers, seeds, out, set, _train.settings(None, ignore, group, time, {"epochs": epochs}), jobs,
-        _train.attached(nested),
+        _train.attached(nested), trials if tuned else 0, _tune.asked(search, tuned), on,
+    )  # fmt: skip
+
+
+@app.command()
+def tune(
+    data: Source,
+    tasks: Tasks = None,
+    systems: Annotated[
+        str | None,
+        typer.Option(help="Systems and baselines: a,b,c, or your own file.py (default: the YAML's, or hard_sharing)"),
+    ] = None,
+    balancers: Annotated[
+        str | None, typer.Option(help="Balancers for the systems: a,b,c (default: the YAML's, or equal)")
+    ] = None,
+    trials: Annotated[int, typer.Option(help="Trials of every system; a later call may raise it", min=1)] = 20,
+    seconds: Annotated[float | None, typer.Option(help="Begin no round of four trials later than this")] = None,
+    search: Search = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write; the same command goes on in it")] = Path(
+        "runs/tune"
+    ),
+    set: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-s", help="An option that is not searched: width=128, mmoe.experts=4, training.lr=1e-3"),
+    ] = None,
+    ignore: Ignore = None,
+    nested: With = None,
+    group: Group = None,
+    time: Time = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of split, weights, batches and trials")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Most passes over the training rows, of every trial")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes at once (default: one a core); changes no number")] = None,
+    on: On = "local",
+) -> None:
+    """Search the options of systems on the validation rows, with equal trials for each; the best model is in OUT/best.
+
+    The first trial has the options as they are; trials that fall behind are stopped early; test rows choose nothing. Trees and
+    linear models try settings of their own inside each trial.
+
+    Example:  polytask tune my.csv --tasks died,days --systems hard_sharing,mmoe,trees --trials 20
+
+    Example:  polytask tune my.csv --tasks died,days --search lr=1e-4..1e-2 --search width=64,128,256
+    """
+    from . import _train, _tune
+
+    _tune.tune(
+        data, tasks, systems, balancers, trials, seconds, search, out, set,
+        _train.settings(None, ignore, group, time, {"seed": seed, "epochs": epochs}), jobs, on, _train.attached(nested),
     )  # fmt: skip
 
 
@@ -214,6 +299,25 @@ def predict(
     from . import _use
 
     _use.predict(run, data, out, nested, trust)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="The folder of a run (fit) or of a comparison (compare)")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The page to write (default: report.html in the folder)")
+    ] = None,
+    importance: Annotated[
+        bool, typer.Option("--importance/--no-importance", help="Shuffle inputs to see which ones matter: reads the data again")
+    ] = True,
+) -> None:
+    """Write one page on a run or a comparison that opens without a network: scores, curves, calibration, what mattered.
+
+    Example:  polytask report runs/compare
+    """
+    from . import _report
+
+    _report.report(folder, out, importance)
 
 
 @app.command()

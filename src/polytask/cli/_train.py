@@ -21,15 +21,17 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from polytask.core import Fit, OptionError
+from polytask.core import Fit, OptionError, nearest
+from polytask.core.errors import collect
 from polytask.core.option import parse_settings
+from polytask.engine import _cells, interrupt
 from polytask.engine import compare as comparing
 from polytask.engine import fit as fitting
 from polytask.engine.checkpoint import Progress as Training
 from polytask.engine.comparison import Comparison
 from polytask.engine.config import KEYS, Config, read_yaml
 from polytask.engine.run import Run
-from polytask.report import tables
+from polytask.report import page, tables
 
 Settings = dict[str, Any]
 
@@ -42,6 +44,8 @@ def settings(
     values: Settings = {"training": {key: value for key, value in training.items() if value is not None}}
     seed = values["training"].get("seed")
     values["split"] = {} if seed is None else {"seed": seed}
+    if group and time:
+        raise OptionError.of("--group, --time", "are two ways to split", "Give one of them")
     if group:
         values["split"] |= {"how": "group", "column": group}
     if time:
@@ -49,6 +53,10 @@ def settings(
     if ignore:
         values["ignore"] = names(ignore)
     for key, value in parse_settings(given or []).items():
+        if key == "data":
+            raise OptionError.of("--set data", "is the first argument", "polytask fit DATA --tasks a,b")
+        if isinstance(value, dict) and key not in KEYS and (fix := nearest(key, KEYS)).startswith("Did"):
+            raise OptionError.of(f"--set {key}", "no such section", fix)
         over = {key: value} if key in KEYS else {"system": {key: value}}
         values = fitting.merge(values, over)
     for key, name in (("system", system), ("balancer", balancer)):
@@ -112,6 +120,26 @@ def from_file(
     return sources, own if declared is None else declared, _over(read, values)
 
 
+def with_options(declared: Any, values: Settings) -> tuple[Any, Settings]:
+    """The declared tasks with what `--set tasks.NAME.OPTION=VALUE` says of them, and the other settings.
+
+    Raises `OptionError` for a task that is not declared.
+    """
+    rest = {key: value for key, value in values.items() if key != "tasks"}
+    if not values.get("tasks"):
+        return declared, rest
+    found = dict(declared) if isinstance(declared, Mapping) else dict.fromkeys(declared or ())
+    with collect(OptionError) as faults:
+        for name, options in values["tasks"].items():
+            if name not in found:
+                faults.unknown("tasks", name, found)
+                continue
+            known = found[name]
+            own: dict[str, Any] = dict(known) if isinstance(known, Mapping) else {"kind": known} if known else {}
+            found[name] = {**own, **options} if isinstance(options, Mapping) else options
+    return found, rest
+
+
 def _over(base: Settings, values: Settings) -> Settings:
     """`values` over `base`: columns to ignore add up, and another system or balancer leaves the options of the first."""
     merged = fitting.merge(base, values)
@@ -155,19 +183,28 @@ def bar(*more: ProgressColumn) -> Progress:
 
 @contextmanager
 def stoppable(how: str) -> Iterator[None]:
-    """Ctrl-C ends the command with exit code 130 and a sentence on how to go on."""
+    """Ctrl-C ends the command with exit code 130, SIGTERM with 143, and a sentence on how to go on."""
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print(f"stopped. {how}", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise typer.Exit(interrupt.code(error)) from None
+
+
+def streamed(sources: Any) -> list[dict[str, Any]]:
+    """The same sources, whose rows are not to be held in memory."""
+    listed = sources if isinstance(sources, list) else [sources]
+    return [{**({"file": one} if isinstance(one, str) else one), "stream": True} for one in listed]
 
 
 def fit(
-    data: str | None, tasks: str | None, out: Path | None, values: Settings, nested: Mapping[str, Any] | None = None
-) -> None:
+    data: str | None, tasks: str | None, out: Path | None, values: Settings, nested: Mapping[str, Any] | None = None,
+    stream: bool = False,
+) -> None:  # fmt: skip
     """Train and show what came of it."""
     sources, declared, values = from_file(data, tasks, values, nested)
+    sources = streamed(sources) if stream else sources
+    declared, values = with_options(declared, values)
     config = Config.from_dict(values | {"data": sources, "tasks": declared})
     folder = out or _free(Path("runs"), Path(config.system).stem)
     prepared = fitting.prepare_for(config)
@@ -180,8 +217,11 @@ def fit(
         _finish(run)
 
 
-def resume(folder: Path) -> None:
-    """Go on with a run."""
+def resume(folder: Path, others: Mapping[str, Any]) -> None:
+    """Go on with a run. others: what is given beside it, by name, and must be nothing."""
+    if given := [name for name, value in others.items() if value is not None]:
+        fix = "Leave that out, or start a new run"
+        raise OptionError.of("--resume", f"goes on with a run as it began, without {', '.join(given)}", fix)
     with stoppable(f"Go on with: polytask fit --resume {folder}"), Watch() as watch:
         run = fitting.resume(folder, watch.report)
     _finish(run)
@@ -190,33 +230,58 @@ def resume(folder: Path) -> None:
 def compare(
     data: str, tasks: str | None, systems: str, balancers: str, seeds: int, out: Path,
     given: Sequence[str] | None, values: Settings, jobs: int | None, nested: Mapping[str, Any] | None = None,
+    tuned: int = 0, search: Mapping[str, Any] | None = None, on: str = "local",
 ) -> Comparison:  # fmt: skip
     """Train the grid and show the leaderboard."""
     sources, declared, values = from_file(data, tasks, values, nested)
-    options: dict[str, dict[str, Any]] = {}
+    values = {key: value for key, value in values.items() if key not in ("system", "balancer")}
+    values, options = by_system(given, values)
+    declared, values = with_options(declared, values)
+    prepared = fitting.prepare_for(Config.from_dict(values | {"data": sources, "tasks": declared}))
+    tables.show(*tables.notes(prepared.notes, prepared.leaks))
+    how = "The same command goes on from here: what is trained is not trained again"
+    with stoppable(how), counted() as done:
+        found = comparing.compare(
+            sources, declared, systems=names(systems), balancers=names(balancers), seeds=seeds,
+            settings=values, options=options, out=out, jobs=jobs, on=on, tuned=tuned, search=search, done=done,
+        )  # fmt: skip
+    tables.show(
+        tables.comparison(found), f"The model: {out / 'best'}   (polytask predict {out / 'best'} NEW.csv)",
+        f"The report: {page.write(out, importance=False)}   (polytask report {out} adds what mattered)",
+    )  # fmt: skip
+    return found
+
+
+def by_system(
+    given: Sequence[str] | None, values: Settings, systems: Sequence[str] = (), base: Mapping[str, Settings] | None = None
+) -> tuple[Settings, dict[str, Settings]]:
+    """`--set` of several systems: the settings of all with what it adds to them, and the options by system over `base`.
+
+    A bare option is the system's where there is one alone. Raises `OptionError` where it names no system.
+    """
+    options: dict[str, Settings] = {name: dict(own) for name, own in (base or {}).items()}
     for key, value in parse_settings(given or []).items():
         if key in KEYS and key not in ("system", "balancer"):
             values = fitting.merge(values, {key: value})
         elif isinstance(value, dict):
-            options[key] = value
+            options[key] = options.get(key, {}) | value
+        elif len(systems) == 1:
+            options.setdefault(Path(systems[0]).stem, {})[key] = value
         else:
             raise OptionError.of(f"--set {key}", "names no system", f"Write SYSTEM.{key}=..., for example mmoe.{key}={value}")
-    values = {key: value for key, value in values.items() if key not in ("system", "balancer")}
-    prepared = fitting.prepare_for(Config.from_dict(values | {"data": sources, "tasks": declared}))
-    tables.show(*tables.notes(prepared.notes, prepared.leaks))
-    how = "The same command goes on from here: what is trained is not trained again"
-    with stoppable(how), bar(TimeRemainingColumn()) as progress:
+    return values, options
+
+
+@contextmanager
+def counted() -> Iterator[_cells.Done]:
+    """A progress bar of many training runs: how many are done, and which are running."""
+    with bar(TimeRemainingColumn()) as progress:
         line = progress.add_task("reading", total=None)
 
         def done(finished: int, total: int, running: Sequence[str]) -> None:
-            progress.update(line, completed=finished, total=total, description="; ".join(running) or "comparing")
+            progress.update(line, completed=finished, total=total, description="; ".join(running[:3]) or "preparing")
 
-        found = comparing.compare(
-            sources, declared, systems=names(systems), balancers=names(balancers), seeds=seeds,
-            settings=values, options=options, out=out, jobs=jobs, done=done,
-        )  # fmt: skip
-    tables.show(tables.comparison(found), f"The model: {out / 'best'}   (polytask predict {out / 'best'} NEW.csv)")
-    return found
+        yield done
 
 
 def _free(parent: Path, stem: str) -> Path:
@@ -253,4 +318,8 @@ class Watch:
 
 
 def _finish(run: Run) -> None:
-    tables.show(tables.run(run), f"The model: {run.folder}   (polytask predict {run.folder} NEW.csv)")
+    assert run.folder is not None
+    tables.show(
+        tables.run(run), tables.training(run), f"The model: {run.folder}   (polytask predict {run.folder} NEW.csv)",
+        f"The report: {page.write(run.folder, importance=False)}   (polytask report {run.folder} adds what mattered)",
+    )  # fmt: skip

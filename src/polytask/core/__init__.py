@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .balancer import Balancer as Balancer
+    from .balancer import Entry as Entry
     from .balancer import Update as Update
     from .balancer import Weighting as Weighting
     from .batch import Batch as Batch
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 # Names are imported on first use, so that listing systems and printing help do not wait for torch.
 _HOMES = {
-    "balancer": ("Balancer", "Update", "Weighting"),
+    "balancer": ("Balancer", "Entry", "Update", "Weighting"),
     "batch": ("Batch", "Column", "Columns", "Graph", "Ragged", "Record"),
     "card": ("Card",),
     "errors": ("DataError", "Fault", "MissingExtra", "OptionError", "PolytaskError", "RunError", "nearest"),
@@ -56,6 +57,7 @@ __all__ = [
     "Column",
     "Columns",
     "DataError",
+    "Entry",
     "Fault",
     "Fit",
     "Graph",

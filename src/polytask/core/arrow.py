@@ -103,12 +103,14 @@ def numbers(name: str, array: pa.Array, most: float = _LARGEST) -> Numbers:
     Raises `DataError` naming the rows and values that are no numbers, or beyond `most` (by default: infinite).
     """
     kind, missing, cells = array.type, ~valid(array), array
+    if missing.all():
+        return np.full(len(array), np.nan)
     if is_text(kind):
         good = np.asarray(pc.fill_null(pc.match_substring_regex(array, _NUMBER), True))
         check(name, array, good, "not numbers", "Correct them, leave them empty, or declare the column another kind")
     elif _is_time(kind):
         cells = array.cast(pa.duration("us") if pa.types.is_duration(kind) else pa.time64("us"), safe=False).view(pa.int64())
-    elif not (_is_number(kind) or missing.all()):
+    elif not _is_number(kind):
         raise DataError.of(f"column '{name}'", f"cells of type {kind} are not numbers", "Declare the column another kind")
     values: Numbers = cells.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float64)
     check(name, array, missing | (np.abs(values) <= most), "infinite or too large", "Correct them or leave them empty")

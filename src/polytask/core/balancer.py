@@ -60,6 +60,19 @@ class Weighting(nn.Module, ABC):
 
 
 @dataclass(frozen=True)
+class Entry:
+    """Where a task's own part takes the shared representation in: by a linear layer of its own.
+
+    output: what the layer gave, with its graph. weight: output = representation @ weight[block of the row].
+    place: where each row lies among the blocks' rows, each block having ceil(rows / blocks) (None: there is one block).
+    """
+
+    output: Float[Tensor, "... outputs"]
+    weight: Float[Tensor, "blocks inputs outputs"]
+    place: Int[Tensor, "rows"] | None = None
+
+
+@dataclass(frozen=True)
 class Update:
     """What balancing needs to know of one step.
 
@@ -67,6 +80,7 @@ class Update:
     shared: the shared parameters that are trained.
     own: the trained parameters that one task alone uses, by task.
     representation: the shared representation, where the system names one.
+    entries: by task, where its own part takes the representation in, if all tasks do so by a linear layer alone.
     scale: the loss scale of half precision (1 elsewhere): `.grad` is left multiplied by it.
     backward: what to call in place of `Tensor.backward` (the engine's, which multiplies by `scale`).
     again: the losses of the same batch at the weights of the moment, with the same random numbers and without any effect on
@@ -83,6 +97,7 @@ class Update:
     reduce: Callable[[Tensor], Tensor] | None = None
     own: Mapping[str, Sequence[nn.Parameter]] = field(kw_only=True)
     again: Callable[[], Mapping[str, Float[Tensor, ""]]] | None = field(kw_only=True, default=None)
+    entries: Mapping[str, Entry] | None = field(kw_only=True, default=None)
 
 
 class Balancer(nn.Module, ABC):

@@ -31,8 +31,9 @@ class Fault:
         return f" ({shown}, ...)" if len(self.cells) > self.SHOWN else f" ({shown})"
 
     def numbered(self, rows: Sequence[int]) -> "Fault":
-        """The same fault, its rows called by their numbers in `rows`."""
-        return replace(self, cells=tuple((int(rows[row]), value) for row, value in self.cells))
+        """The same fault, its rows called by their numbers in `rows`; numbers beyond them, of items of lists, stay."""
+        named = ((int(rows[row]) if row < len(rows) else row, value) for row, value in self.cells)
+        return replace(self, cells=tuple(named))
 
 
 class PolytaskError(Exception):
@@ -67,14 +68,20 @@ class RunError(PolytaskError):
     """A run folder is damaged, of another version, or training cannot go on."""
 
 
-def nearest(name: str, choices: Iterable[str]) -> str:
+def shown(value: Any, most: int = 80) -> str:
+    """A value as found, for a message: cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def nearest(name: Any, choices: Iterable[str]) -> str:
     """A sentence that proposes the closest of `choices`, or lists them."""
     known = sorted(choices)
-    close = get_close_matches(name, known, n=1, cutoff=0.6)
+    close = get_close_matches(str(name), known, n=1, cutoff=0.6)
     if close:
         return f"Did you mean '{close[0]}'?"
-    shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
-    return f"Known: {shown or 'none'}."
+    listed = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+    return f"Known: {listed or 'none'}."
 
 
 class Faults:

@@ -5,17 +5,21 @@ derive from the declaration.
 """
 
 import dataclasses
+import math
+import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from .errors import Fault, OptionError, nearest
+from .errors import Fault, OptionError, nearest, shown
 
 T = TypeVar("T")
 _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+_LARGEST = 2**53
+"""The largest whole number that every reader of JSON keeps, and that no size or seed needs to pass."""
 
 
 def opt(
@@ -61,12 +65,24 @@ class Option:
         """The values allowed, in words: `int >= 1`, `one of relu, silu`."""
         if self.choices:
             return "one of " + ", ".join(map(str, self.choices))
-        name = self.type.__name__ if isinstance(self.type, type) else str(self.type).replace("typing.", "")
-        return f"{name} {' and '.join(f'{_BOUNDS[k]} {v:g}' for k, v in self.bounds.items())}".strip()
+        return f"{_words(self.type)} {' and '.join(f'{_BOUNDS[k]} {v:g}' for k, v in self.bounds.items())}".strip()
 
     @property
     def provenance(self) -> str:
         return f"paper: {self.paper}" if self.paper else f"ours: {self.ours}" if self.ours else ""
+
+
+def _words(kind: Any) -> str:
+    """A type in words: `int`, `a list of float`, `a mapping or none`."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, parts))
+    if origin in (tuple, list):
+        return f"a list of {_words(parts[0])}"
+    if origin in (Union, types.UnionType):
+        return " or ".join(map(_words, parts))
+    names: dict[Any, str] = {dict: "a mapping", Mapping: "a mapping", type(None): "none", str: "text", bool: "true or false"}
+    return names.get(origin or kind) or str(getattr(kind, "__name__", kind))
 
 
 def options_of(cls: type) -> dict[str, Option]:
@@ -93,19 +109,33 @@ def _adapter(cls: Any, name: str) -> Any:  # a TypeAdapter
 
 
 def _check(cls: type, option: Option, value: Any, where: str) -> tuple[Any, Fault | None]:
-    fault = Fault(f"{where}.{option.name}", f"must be {option.allowed}; got {value!r}")
+    given = value
     if isinstance(value, str) and value.lower() in ("none", "null") and "None" in str(option.type):
         value = None
     if isinstance(value, str) and str(option.type).startswith("tuple["):
         value = (value,)
+    problem, fix = f"must be {option.allowed}; got {shown(given)}", ""
+    if isinstance(value, bool) and option.type in (int, float):
+        return value, Fault(f"{where}.{option.name}", problem)
     try:
         value = _adapter(cls, option.name).validate_python(value)
-        if not option.choices or value in option.choices:
+        if not (unusable := _unusable(value, option.type)) and (not option.choices or value in option.choices):
             return value, None
+        problem = f"{unusable}; got {shown(given)}" if unusable else problem
     except ValidationError:
         pass
-    fix = nearest(str(value), map(str, option.choices))
-    return value, dataclasses.replace(fault, fix=fix if fix.startswith("Did") else "")
+    if option.choices:
+        fix = nearest(given, map(str, option.choices))
+    return value, Fault(f"{where}.{option.name}", problem, fix if fix.startswith("Did") else "")
+
+
+def _unusable(value: Any, kind: Any) -> str:
+    """What is wrong with a number, or with one in a list, that no bound of an option names."""
+    if isinstance(value, (tuple, list)):
+        return next(filter(None, (_unusable(item, kind) for item in value)), "")
+    if isinstance(value, float) and not math.isfinite(value):
+        return "must be a finite number"
+    return f"must be {_LARGEST} at most" if kind is int and abs(value) > _LARGEST else ""
 
 
 def make(cls: type[T], values: Mapping[str, Any], where: str, fixed: Mapping[str, Any] | None = None) -> T:
@@ -160,5 +190,10 @@ def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
         place = parsed
         for part in path:
             place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise OptionError(Fault(f"--set {setting}", f"'{part}' has a value of its own", "Leave one of the two out"))
+        if isinstance(place.get(last), dict):
+            fix = f"Write as in --set {key}.{next(iter(place[last]))}=..., for each of its options"
+            raise OptionError(Fault(f"--set {setting}", f"'{last}' has options of its own", fix))
         place[last] = value.split(",") if "," in value else value
     return parsed

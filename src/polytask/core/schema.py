@@ -111,9 +111,13 @@ class Schema:
         present = Columns(dict.fromkeys(inputs, true), rows)
         return Batch(self._linked(inputs, present), present, Columns(targets, rows), labelled, found(labelled))
 
+    def _by_kind(self) -> list[str]:
+        """The inputs' names, those of a kind side by side: what is stacked together at each step is then a view."""
+        return [name for kind in dict.fromkeys(item.kind for item in self.inputs.values()) for name in self.of_kind(kind)]
+
     def _linked(self, inputs: Mapping[str, Column], present: Columns) -> Columns:
-        columns = Columns(inputs, present.rows)
-        linked = {name: item.link(inputs[name], columns, present) for name, item in self.inputs.items()}
+        columns = Columns({name: inputs[name] for name in self._by_kind()}, present.rows)
+        linked = {name: self.inputs[name].link(inputs[name], columns, present) for name in columns}
         return columns if all(linked[name] is inputs[name] for name in linked) else Columns(linked, present.rows)
 
     def encode(self, table: pa.Table) -> Batch:
@@ -121,20 +125,21 @@ class Schema:
 
         Raises `DataError` that lists every missing input column.
         """
-        rows = table.num_rows
+        rows, columns_there = table.num_rows, set(table.column_names)
         inputs, present, targets, labelled = {}, {}, {}, {}
         with collect(DataError) as faults:
             for name, item in self.inputs.items():
-                if name not in table.column_names:
+                if name not in columns_there:
                     faults.add(f"column '{name}'", "is missing", item.missing_column or nearest(name, table.column_names))
                     continue
                 with faults.gather():
                     inputs[name], present[name] = item.encode(table[name])
             for name, task in self.tasks.items():
-                has = all(column in table.column_names for column in task.columns)
+                has = columns_there.issuperset(task.columns)
                 columns = [table[c] if has else pa.chunked_array([pa.nulls(rows)]) for c in task.columns]
                 with faults.gather():
                     targets[name], labelled[name] = task.encode(columns)
+        present = {name: present[name] for name in self._by_kind()}
         mask, there = Columns(labelled, rows), Columns(present, rows)
         return Batch(self._linked(inputs, there), there, Columns(targets, rows), mask, found(mask))
 

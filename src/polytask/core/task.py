@@ -65,7 +65,8 @@ class Task(ABC):
         """The mean over labelled rows (and members): the one place where missing labels are masked. 0 without labels."""
         rows = self.row_losses(output, target, labelled)
         masked = torch.where(labelled, rows, torch.zeros((), dtype=rows.dtype, device=rows.device))
-        return (masked.sum(-1) / labelled.sum().clamp(min=1)).mean()
+        mean = masked.sum(-1) / labelled.sum().clamp(min=1)
+        return mean.mean() if mean.dim() else mean
 
     @abstractmethod
     def activate(self, output: Float[Tensor, "*output"]) -> Float[Tensor, "*output"]:

@@ -33,7 +33,12 @@ def from_columns(columns: Mapping[Any, Iterable[Any]], where: str) -> pa.Table:
     with collect(DataError) as faults:
         for name, values in columns.items():
             with faults.gather():
-                arrays[str(name)] = from_values(str(name), values)
+                try:
+                    str(name).encode()
+                    arrays[str(name)] = from_values(str(name), values)
+                except UnicodeEncodeError as error:  # such as "\ud800" alone in JSON
+                    problem = f"holds half of a character: {error.object!r:.99}"
+                    raise DataError.of(f"column {str(name)!r}", problem, "Remove it") from None
         lengths = {name: len(array) for name, array in arrays.items()}
         if len(set(lengths.values())) > 1:
             faults.add(where, f"has columns of unequal length: {lengths}", "Give each column a value a row")
@@ -52,7 +57,7 @@ def from_values(name: str, values: Any) -> pa.Array:
         if value is None:
             continue
         if not isinstance(value, _SCALARS):
-            problem = f"row {row} holds a {type(value).__name__}: {value!r}"[:200]
+            problem = f"row {row} holds a value of type {type(value).__name__}: {value!r}"[:200]
             raise DataError.of(f"column '{name}'", problem, "Give numbers, strings, dates, or lists of one type throughout")
         kinds.setdefault(type(value).__name__, row)
     shown = " and ".join(f"{kind} (row {row}: {cells[row]!r})" for kind, row in kinds.items())

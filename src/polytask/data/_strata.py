@@ -18,6 +18,7 @@ CLASSES = 20
 """Numbers with at most so many different values are taken as they are."""
 LABELS = 50
 """Strings of a column of lists that are kept in proportion."""
+_MOST = 1e100
 
 
 def of(table: pa.Table, tasks: Mapping[str, Task]) -> NDArray[np.int64]:
@@ -51,7 +52,7 @@ def _codes(name: str, column: pa.ChunkedArray) -> list[NDArray[np.int64]]:
     if not arrow.numeric(cells):
         encoded = cells.dictionary_encode().indices.fill_null(-1)
         return [encoded.to_numpy(zero_copy_only=False).astype(np.int64) + 1]
-    values = arrow.numbers(name, cells)
+    values = arrow.numbers(name, cells, most=np.inf).clip(-_MOST, _MOST)  # infinities are told when the task is fitted
     known = np.unique(values[valid])
     if len(known) > CLASSES:
         known = np.unique(np.quantile(values[valid], np.linspace(0, 1, BINS + 1))[:-1])

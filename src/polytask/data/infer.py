@@ -10,13 +10,15 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from polytask.core import DataError, Input, OptionError, Schema, Task, arrow, nearest, registry
+from polytask.core import DataError, Fault, Input, OptionError, Schema, Task, arrow, nearest, registry
 from polytask.core.errors import Faults, collect
 from polytask.core.option import make
-from polytask.inputs import _recognise
+from polytask.inputs import _looks, _recognise
+from polytask.tasks import _cells
 
 
 def task_columns(declared: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -42,7 +44,9 @@ def tasks(table: pa.Table, declared: Mapping[str, Any]) -> dict[str, Task]:
             with faults.gather():
                 kind, options = _split(f"task '{name}'", declaration, "columns")
                 cells = [table[column] for column in columns[name] if not missing]
-                cls = _kind("tasks", kind, f"task '{name}'") if kind else _recognised_task(name, cells) if cells else None
+                cls = _kind("tasks", kind, f"task '{name}'") if kind else None
+                if kind is None and cells:
+                    cls = _recognised_task(name, dict(zip(columns[name], cells, strict=True)))
                 if cls is not None:
                     found[name] = make(cls, options, f"tasks.{name}", {"name": name, "columns": columns[name]})
     return found
@@ -59,10 +63,24 @@ def schema(
 
     Every column that is no task's, not ignored, and neither empty nor constant in training rows is an input, of the declared
     kind or of the first that recognises it. Raises `DataError` with all faults: unknown names, kinds, options, unusable
-    columns.
+    columns; those of other rows than the training rows too.
     """
-    numbers, declared = rows.tolist(), inputs or {}
-    train = table.take(pa.array(numbers, pa.int64()))
+    try:
+        return _fitted(table, kinds, inputs or {}, ignore, rows)
+    except DataError as error:
+        everywhere = Faults()
+        with everywhere.gather():
+            _fitted(table, kinds, inputs or {}, ignore, torch.arange(table.num_rows))
+        # Of a column, what all rows show replaces what training rows show.
+        found = {f.where if f.where.startswith("column") else str(f): f for f in (*error.faults, *everywhere)}
+        raise DataError(*found.values()) from None
+
+
+def _fitted(
+    table: pa.Table, kinds: Mapping[str, Task], declared: Mapping[str, Any], ignore: Collection[str], rows: Int[Tensor, "train"]
+) -> tuple[Schema, list[str]]:
+    numbers = rows.tolist()
+    train = table if len(numbers) == table.num_rows else table.take(pa.array(numbers, pa.int64()))
     answers = {column for task in kinds.values() for column in task.columns}
     fitted_tasks: dict[str, Task] = {}
     fitted_inputs: dict[str, Input] = {}
@@ -77,10 +95,14 @@ def schema(
                 continue
             with faults.gather(numbers):
                 item = _input(name, train[name], declared.get(name))
+                looks = _looks.hint(name, arrow.plain(train[name])) if name not in declared else None
+                why = f"; {_said(looks.numbered(numbers))}" if looks else ""
                 if isinstance(item, str):
-                    notes.append(f"ignored column '{name}': {item}")
+                    notes.append(f"ignored column '{name}': {item}{why}")
                 else:
                     fitted_inputs[name] = item.fit(train[name])
+                    if why and item.kind in ("category", "text"):
+                        notes.append(f"column '{name}' is read as {item.kind}{why}")
         if not fitted_inputs and not faults.found:
             faults.add("inputs", "no column is left to predict from", "; ".join(notes))
     return Schema(fitted_inputs, fitted_tasks), notes
@@ -107,14 +129,34 @@ def _by_rank(place: str) -> list[Any]:
     return sorted((registry.kind(place, name) for name in registry.kinds(place)), key=lambda cls: (cls.rank, cls.kind))
 
 
-def _recognised_task(name: str, columns: list[pa.ChunkedArray]) -> Any:
+def _recognised_task(name: str, columns: Mapping[str, pa.ChunkedArray]) -> Any:
+    """The first kind that recognises the columns. Two columns that none does are survival, whose errors tell more."""
+    _require_two_values(columns)
     for cls in _by_rank("tasks"):
-        if cls.recognises(columns):
+        if cls.recognises(list(columns.values())):
             return cls
-    types = ", ".join(str(column.type) for column in columns)
-    raise DataError.of(
-        f"task '{name}'", f"no kind fits its columns ({types})", f"Declare one: {', '.join(registry.kinds('tasks'))}"
-    )
+    if len(columns) == 2:
+        return registry.kind("tasks", "survival")
+    column, cells = next(iter(columns.items()))
+    if looks := _looks.hint(column, arrow.plain(cells)):
+        raise DataError(looks)
+    types = ", ".join(str(column.type) for column in columns.values())
+    different = arrow.count_distinct(arrow.plain(cells))
+    shown = f"{types}, {different} different values" if different else types
+    fix = f"Declare one: {', '.join(registry.kinds('tasks'))}"
+    raise DataError.of(f"task '{name}'", f"no kind fits its columns ({shown})", fix)
+
+
+def _require_two_values(columns: Mapping[str, pa.ChunkedArray]) -> None:
+    """Raise `DataError` where a column is empty, or a single one constant: nothing can be learnt, whatever the kind."""
+    with collect(DataError) as faults:
+        for name, column in columns.items():
+            cells = arrow.plain(column)
+            with faults.gather():
+                _cells.require_some(name, cells)
+            if len(columns) == 1 and arrow.count_distinct(cells) == 1:
+                value, rows = cells.drop_null()[0].as_py(), len(cells) - cells.null_count
+                faults.add(f"column '{name}'", f"is constant: {value!r} in {rows} rows", "Leave the task out")
 
 
 def _check_names(
@@ -145,6 +187,11 @@ def _input(name: str, column: pa.ChunkedArray, declaration: Any) -> Input | str:
         cls = _kind("inputs", kind, f"input '{name}'")
     item: Input = make(cls, options, f"inputs.{name}", {"name": name, "modality": modality})
     return item
+
+
+def _said(fault: Fault) -> str:
+    """A fault without the place."""
+    return str(fault).removeprefix(f"{fault.where}: ")
 
 
 def _useless(column: pa.ChunkedArray) -> str:

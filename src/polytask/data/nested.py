@@ -5,6 +5,7 @@ A data source may say `with: {labs: {file: labs.csv, key: patient}}`: the rows o
 the same key, and gives way to `row`, the row's number.
 """
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -71,9 +72,9 @@ def _attach(rows: pa.Table, name: str, other: pa.Table, key: str, to: str | None
                 fix = nearest(column, found.column_names)
                 faults.add(f"nested table '{name}'", f"{where} has no column '{column}' to connect by", fix)
     known = _unique(rows, name, key)
-    other = other.set_column(other.column_names.index(key), key, _numbers(other[key], known))
+    other = other.set_column(other.column_names.index(key), key, _matched(name, other, key, known))
     if to is not None:
-        other = other.set_column(other.column_names.index(to), "row", _numbers(other[to], known))
+        other = other.set_column(other.column_names.index(to), "row", _matched(name, other, to, known))
         other = other.filter(pc.is_valid(other["row"]))
     other = other.filter(pc.is_valid(other[key]))
     owner = other[key].to_numpy()
@@ -100,6 +101,18 @@ def _text(column: pa.ChunkedArray) -> pa.Array:
     """As text, so that 7 of one file is '7' of another."""
     plain = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     return plain.cast(pa.large_string())
+
+
+def _matched(name: str, other: pa.Table, column: str, known: pa.Array) -> pa.Array:
+    """The row number of each cell; a warning where no cell names a row."""
+    found = _numbers(other[column], known)
+    if found.null_count == len(found):
+        sample, rows = (
+            next(iter(cells.drop_null().to_pylist()), None) for cells in (other[column].slice(0, 1), known.slice(0, 1))
+        )
+        problem = f"no '{column}' of its {len(found)} rows names a row of the table"
+        warnings.warn(f"nested table '{name}': {problem} ({sample!r} here, {rows!r} there); it is empty", stacklevel=2)
+    return found
 
 
 def _numbers(column: pa.ChunkedArray, known: pa.Array) -> pa.Array:

@@ -20,6 +20,20 @@ from .formats import _stream
 
 __all__ = ["digest", "format_for", "table", "write"]
 _HEAD = 1 << 16
+_ELSE: tuple[tuple[bytes, str, str], ...] = (
+    (b"\x1f\x8b", "a gzip file", "Add .gz to its name"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard file", "Add .zst to its name"),
+    (b"PK\x03\x04", "a ZIP archive or an Excel workbook", "Unpack it, or save the sheet as CSV"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "Save the sheet as CSV"),
+    (b"\x89PNG", "a PNG image", "Give a table with a column of image files"),
+    (b"\xff\xd8\xff", "a JPEG image", "Give a table with a column of image files"),
+    (b"%PDF", "a PDF", "Give the data as CSV"),
+    (b"SQLite format 3", "an SQLite database", "Export a table as CSV"),
+    (b"\x80\x04", "a pickle, which is never opened", "Save the data as Parquet"),
+    (b"<!doctype html", "a web page", "Download the data themselves"),
+    (b"<html", "a web page", "Download the data themselves"),
+)
+"""How files of other kinds begin, what they are, and what to do."""
 
 
 @cache
@@ -67,8 +81,12 @@ def write(table: pa.Table, path: Path) -> None:
         part.replace(path)
     except FileNotFoundError:
         raise DataError.of(str(path), f"no folder '{path.parent}' to write to", "Make it first") from None
+    except OSError as error:
+        problem = os.strerror(error.errno) if error.errno else str(error)
+        raise DataError.of(str(path), f"cannot be written: {problem}", "Free some space, or choose another --out") from error
     finally:
-        part.unlink(missing_ok=True)
+        if os.path.lexists(part):
+            part.unlink()
 
 
 def _from_name(source: str | Path) -> tuple[pa.Table, str]:
@@ -76,19 +94,35 @@ def _from_name(source: str | Path) -> tuple[pa.Table, str]:
         from . import shipped
 
         return shipped.load(str(source)[1:]), str(source)
-    path = Path(source)
+    path = _expanded(source)
     if path.is_dir():
         raise DataError.of(str(path), "is a folder", "Name a file in it")
     if not path.exists():
+        if "://" in str(source):
+            raise DataError.of(str(source), "is an address, and files are read from the disk only", "Download it first")
         folder = path.parent
         fix = nearest(path.name, os.listdir(folder)) if folder.is_dir() else f"There is no folder '{folder}'."
         raise DataError.of(str(path), "no such file", fix)
     return _module(path).read(path), str(path)
 
 
+def _expanded(source: str | Path) -> Path:
+    """With a leading `~` written out. Raises `DataError` for what is no possible path."""
+    try:
+        path = Path(source).expanduser()
+        path.exists()
+    except (RuntimeError, ValueError, OSError) as error:
+        raise DataError.of(str(source)[:200], f"is no path of a file: {error}", "Name a file") from None
+    return path
+
+
 def _module(path: Path) -> Any:
     """The format that the suffix names, else the one that the content shows. Raises `DataError` where the two disagree."""
-    named, head = _by_suffix(path), _stream.read(path, _HEAD)
+    named = _by_suffix(path)
+    with path.open("rb") as file:
+        start = file.read(64)
+    _refuse_others(path, start)
+    head = _stream.read(path, _HEAD)
     if not head or (named is not None and named.sniff(path, head)):
         return named or format_for(path)
     shown = next(((name, module) for name, module in _formats().items() if module.sniff(path, head)), None)
@@ -100,6 +134,16 @@ def _module(path: Path) -> Any:
     return named
 
 
+def _refuse_others(path: Path, start: bytes) -> None:
+    """Raise `DataError` for a file that begins like one of another kind."""
+    if path.name.lower().endswith((".gz", ".zst", ".npz")) or (start.startswith(b"PK") and b".npy" in start):
+        return
+    lower = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for mark, what, fix in _ELSE:
+        if start.startswith(mark) or lower.startswith(mark):
+            raise DataError.of(str(path), f"is {what}", fix)
+
+
 def _from_object(source: Any) -> pa.Table:
     """Types of optional packages are told by what they can do, so that none is imported."""
     if isinstance(source, pa.Table):
@@ -108,6 +152,8 @@ def _from_object(source: Any) -> pa.Table:
         return _from_pandas(source)
     if hasattr(source, "with_format") and hasattr(source, "__len__") and not isinstance(source, Mapping):
         return source.with_format("arrow")[:]
+    if hasattr(source, "to_arrow"):  # polars: its stream has views of strings, of which Arrow takes no rows
+        return source.to_arrow()
     if isinstance(source, pa.RecordBatch) or hasattr(source, "__arrow_c_stream__"):
         return pa.table(source)
     if isinstance(source, Mapping):
@@ -135,6 +181,10 @@ def _refuse_repeated(names: Sequence[str], where: str) -> None:
 
 
 def _checked(found: pa.Table, where: str) -> pa.Table:
+    try:
+        found.column_names  # noqa: B018 - names may be any bytes until they are asked for
+    except UnicodeDecodeError:
+        raise DataError.of(where, "has a column whose name is not UTF-8", "Write it again with another name") from None
     _refuse_repeated([name for name, count in Counter(found.column_names).items() if count > 1], where)
     if not found.num_columns or not found.num_rows:
         raise DataError.of(where, f"has {found.num_rows} rows and {found.num_columns} columns", "Give at least one of each")

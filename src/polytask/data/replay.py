@@ -10,6 +10,8 @@ from torch import Tensor
 
 from polytask.core import Batch, Columns, MissingExtra, OptionError, Source
 
+from .sample import keyed
+
 Frames = UInt8[np.ndarray, "channels height width"]
 Policy = Callable[[UInt8[Tensor, "one channels height width"], torch.Generator], Float[Tensor, "one actions"]]
 """From one observation to one action in [-1, 1]; what is random in it is drawn from the generator."""
@@ -158,9 +160,9 @@ class Replay(Source):
         return self.steps // self.every
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        generator = _generator(self.seed, number, 0)
+        generator = keyed(self.seed, number, 0)
         if not self.memory.count:
-            for _ in self._play(self.explore, self._random, _generator(self.seed, 0, 1), lambda total: None):
+            for _ in self._play(self.explore, self._random, keyed(self.seed, 0, 1), lambda total: None):
                 pass
         for step in self._play(self.steps, self.policy, generator, self.finished):
             if step % self.every == 0:
@@ -243,9 +245,3 @@ class Gymnasium:
 
 
 _FIX = "pip install 'polytask[control]'"
-
-
-def _generator(*key: int) -> torch.Generator:
-    """A generator for this key; keys are of one length, as `SeedSequence` takes (s,) and (s, 0) for the same."""
-    state = np.random.SeedSequence(key).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(state[0]))

@@ -17,8 +17,11 @@ from torch import Tensor
 from polytask.core import Batch, Source, opt
 
 
-def _generator(*key: int) -> torch.Generator:
-    """A generator for this key; `SeedSequence` mixes the numbers in a way that numpy promises to keep."""
+def keyed(*key: int) -> torch.Generator:
+    """A generator for this key; `SeedSequence` mixes the numbers in a way that numpy promises to keep.
+
+    Keys of one use are of one length: `(s,)` and `(s, 0)` give the same.
+    """
     state = np.random.SeedSequence(key).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]))
 
@@ -56,7 +59,7 @@ class Rows(Source):
         """The row numbers of each batch of an epoch, as far as they are this process's."""
         order = self.rows
         if self.shuffle:
-            order = order[torch.randperm(len(order), generator=_generator(self.seed, number)).to(order.device)]
+            order = order[torch.randperm(len(order), generator=keyed(self.seed, number)).to(order.device)]
         return tuple(chunk[self.rank :: self.world] for chunk in order.tensor_split(self._batches))
 
     def epoch(self, number: int) -> Iterator[Batch]:
@@ -108,7 +111,7 @@ class Mix(Source):
             turns = [(turn, i) for i, count in enumerate(self._counts) for turn in range(count)]
             return [i for _, i in sorted(turns)]
         order = torch.repeat_interleave(torch.arange(len(self._counts)), torch.from_numpy(self._counts))
-        shuffled: list[int] = order[torch.randperm(len(order), generator=_generator(self.seed, number, 1))].tolist()
+        shuffled: list[int] = order[torch.randperm(len(order), generator=keyed(self.seed, number, 1))].tolist()
         return shuffled
 
     def epoch(self, number: int) -> Iterator[Batch]:

@@ -1,8 +1,9 @@
 """Which rows train, which stop training, which test: at random, stratified over several tasks, by group, by time."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -88,7 +89,7 @@ def split(
     Raises `OptionError` (a column is named that `how` does not use, or the other way round) and `DataError` (unknown column,
     too few rows, groups or moments, a missing time, a task without a label among the training rows).
     """
-    how = _resolve(table, options)
+    how = resolve(table.schema, options)
     if how != "given" and (table.num_rows < 3 or min(options.shares) * table.num_rows < 0.5):
         least = max(3, int(np.ceil(0.5 / min(options.shares))))
         problem = f"{table.num_rows} rows are too few for validation={options.validation:g} and test={options.test:g}"
@@ -97,7 +98,7 @@ def split(
     if how == "group":
         parts = _by_group(str(options.column), _groups(table, str(options.column)), options.shares, random)
     elif how == "given":
-        parts = _given(str(options.column), table[str(options.column)])
+        parts = given(str(options.column), table[str(options.column)])
     elif how == "time":
         parts = _by_time(str(options.column), _moments(table, str(options.column)), options.shares)
     else:
@@ -107,12 +108,15 @@ def split(
         for number in np.unique(numbers):
             rows = np.flatnonzero(numbers == number)
             parts[rows] = _strata.divide(strata[rows], options.shares, random)
-    _require_parts(parts)
-    _require_labels(table, tasks, parts)
+            if not np.bincount(parts[rows], minlength=3).all():  # so few rows of each stratum that none fell to a part
+                parts[rows] = _strata.divide(np.zeros((len(rows), 1), dtype=np.int64), options.shares, random)
+    require_parts(np.bincount(parts, minlength=3))
+    require_labels(table, tasks, parts)
     return Split.of(parts)
 
 
-def _resolve(table: pa.Table, options: SplitOptions) -> str:
+def resolve(schema: pa.Schema, options: SplitOptions) -> str:
+    """How a table of these columns is divided: anything but `auto`. Raises what `split` raises for a wrong column."""
     how, column = options.how, options.column
     if column is None:
         if how in ("group", "time", "given"):
@@ -122,14 +126,15 @@ def _resolve(table: pa.Table, options: SplitOptions) -> str:
         raise OptionError.of(
             "split.column", f"'{column}' is of no effect with how={how}", "Leave it out, or take how=group or time"
         )
-    if column not in table.column_names:
-        raise DataError.of("split.column", f"no column '{column}'", nearest(column, table.column_names))
+    if column not in schema.names:
+        raise DataError.of("split.column", f"no column '{column}'", nearest(column, schema.names))
     if how == "auto":
-        return "time" if pa.types.is_temporal(table[column].type) else "group"
+        return "time" if pa.types.is_temporal(schema.field(column).type) else "group"
     return how
 
 
-def _given(column: str, cells: pa.ChunkedArray) -> Numbers:
+def given(column: str, cells: pa.ChunkedArray) -> Numbers:
+    """The part that each row names. Raises `DataError` for another word."""
     names = np.array(arrow.texts(column, arrow.plain(cells)).to_pylist(), dtype=object)
     wrong = np.flatnonzero(~np.isin(names.astype(str), PARTS))
     if len(wrong):
@@ -148,7 +153,7 @@ def _groups(table: pa.Table, column: str) -> Numbers:
 def _by_group(column: str, groups: Numbers, shares: tuple[float, ...], random: np.random.Generator) -> Numbers:
     sizes = np.bincount(groups)
     if len(sizes) < 3:
-        problem = f"has {len(sizes)} groups, and each of the three parts needs one"
+        problem = f"has {len(sizes)} {'group' if len(sizes) == 1 else 'groups'}, and each of the three parts needs one"
         raise DataError.of(f"column '{column}'", problem, "Split by another column, or how=stratified")
     shuffled = random.permutation(len(sizes))
     order = shuffled[np.argsort(-sizes[shuffled], kind="stable")]
@@ -166,7 +171,13 @@ def _by_group(column: str, groups: Numbers, shares: tuple[float, ...], random: n
 
 def _moments(table: pa.Table, column: str) -> Numbers:
     """The place of each row in the order of time."""
-    cells = arrow.plain(table[column])
+    codes: Numbers = np.unique(times(column, table[column]), return_inverse=True)[1]
+    return codes
+
+
+def times(column: str, cells: pa.ChunkedArray) -> NDArray[Any]:
+    """Each row's time, as numpy compares it. Raises `DataError` where a row has none."""
+    cells = arrow.plain(cells)
     if arrow.is_text(cells.type):
         cells = _parsed(column, cells)
     missing = np.flatnonzero(~arrow.valid(cells))
@@ -177,8 +188,8 @@ def _moments(table: pa.Table, column: str) -> Numbers:
         raise DataError.of(
             f"column '{column}'", f"cells of type {cells.type} have no order", "Name a column of dates or numbers"
         )
-    codes: Numbers = np.unique(cells.to_numpy(zero_copy_only=False), return_inverse=True)[1]
-    return codes
+    values: NDArray[Any] = cells.to_numpy(zero_copy_only=False)
+    return values
 
 
 def _parsed(column: str, cells: pa.Array) -> pa.Array:
@@ -203,14 +214,16 @@ def _by_time(column: str, moments: Numbers, shares: tuple[float, ...]) -> Number
     return parts
 
 
-def _require_parts(parts: Numbers) -> None:
+def require_parts(counts: Numbers) -> None:
+    """Raise `DataError` where a part has no row."""
     with collect(DataError) as faults:
-        for number, rows in enumerate(np.bincount(parts, minlength=3)):
+        for number, rows in enumerate(counts):
             if not rows:
                 faults.add("split", f"no row is left for {PARTS[number]}", "Give more rows, or other shares")
 
 
-def _require_labels(table: pa.Table, tasks: Mapping[str, Task], parts: Numbers) -> None:
+def require_labels(table: pa.Table, tasks: Mapping[str, Task], parts: Numbers) -> None:
+    """Raise `DataError` where a task has no label among the training rows."""
     with collect(DataError) as faults:
         for name, task in tasks.items():
             valid = [arrow.valid(arrow.plain(table[column])) for column in task.columns]
@@ -218,3 +231,7 @@ def _require_labels(table: pa.Table, tasks: Mapping[str, Task], parts: Numbers) 
             if not labelled[parts == 0].any():
                 problem = f"none of its {int(labelled.sum())} labels is in a training row"
                 faults.add(f"task '{name}'", problem, "Leave the task out, or split another way")
+            for part in (1, 2):
+                if not labelled[parts == part].any():
+                    said = f"task '{name}': no {PARTS[part]} row has a label, so it has no {PARTS[part]} score"
+                    warnings.warn(said, stacklevel=3)

@@ -1,12 +1,15 @@
 """Checkpoints: all that training needs to go on as if it had never stopped, in one safetensors file."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from polytask.core import RunError
 
 from . import _files
 from .log import Row
@@ -45,16 +48,32 @@ def save(path: Path, progress: Progress, parts: Mapping[str, Mapping[str, Tensor
 class Checkpoint:
     """A checkpoint as read; `restore` puts it into the modules."""
 
+    path: Path
     tensors: Mapping[str, Tensor]
     about: Mapping[str, Any]
 
     @classmethod
     def read(cls, path: Path) -> "Checkpoint":
-        return cls(*_files.read_tensors(path))
+        """Raises `RunError` for a file that is damaged, or no checkpoint."""
+        return cls(path, *_files.read_tensors(path))
+
+    @contextmanager
+    def fitting(self) -> Iterator[None]:
+        """Raises `RunError` naming the file where the block cannot take over what it holds."""
+        try:
+            yield
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            problem = f"is not the checkpoint of this run ({_files.one_line(error)})"
+            raise RunError.of(str(self.path), problem, "Restore it, or remove it to train from the start") from None
 
     @property
     def progress(self) -> Progress:
-        return Progress(**self.about["progress"])
+        """Raises `ValueError` unless it is the progress of a run."""
+        found = Progress(**self.about["progress"])
+        counts = (found.stage, found.epoch, found.step, found.wait, found.steps)
+        if not all(isinstance(n, int) and n >= 0 for n in counts) or not isinstance(found.history, list):
+            raise ValueError("its progress was edited")
+        return found
 
     def restore(self, system: nn.Module, balancer: nn.Module) -> None:
         system.load_state_dict(self.under("system"))
@@ -67,6 +86,13 @@ class Checkpoint:
             state.setdefault(int(number), {})[name] = value
         if "groups" in self.about:
             optimizer.load_state_dict({"state": state, "param_groups": self.about["groups"]})
+
+    def best(self, system: nn.Module) -> dict[str, Tensor]:
+        """The best weights so far. Raises `ValueError` unless they are those of this system."""
+        found = self.under("best")
+        if found.keys() != system.state_dict().keys():
+            raise ValueError("the best weights are not of this system")
+        return found
 
     def under(self, prefix: str) -> dict[str, Tensor]:
         """The state dict that was saved under this name."""

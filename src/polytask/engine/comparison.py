@@ -72,9 +72,13 @@ class Comparison:
     primary: Mapping[str, str]
     skipped: Mapping[str, str] = field(default_factory=dict)
     """Systems that cannot learn these tasks, with the reason."""
+    tuned: int = 0
+    """Trials by which each system's options were chosen first, on the validation rows of seed 0; 0: none."""
 
     @classmethod
-    def of(cls, results: Sequence[Result], reference: str, skipped: Mapping[str, str] | None = None) -> "Comparison":
+    def of(
+        cls, results: Sequence[Result], reference: str, skipped: Mapping[str, str] | None = None, tuned: int = 0
+    ) -> "Comparison":
         """Pair the results by seed with those of `reference` and sum them up."""
         cells: dict[Key, list[Result]] = {}
         for result in results:
@@ -82,7 +86,7 @@ class Comparison:
         base = {r.seed: r for r in results if r.system == reference}
         rows = [_row(cell, base) for cell in cells.values()]
         rows.sort(key=lambda row: (math.isnan(row.validation_gain), -row.validation_gain))
-        return cls(list(results), rows, reference, results[0].primary, skipped or {})
+        return cls(list(results), rows, reference, results[0].primary, skipped or {}, tuned)
 
     @property
     def winner(self) -> Key:
@@ -107,6 +111,8 @@ class Comparison:
             sentences = ["Ship single_task: no way of sharing was better on the validation rows. Keep one model a task."]
         elif registry.is_baseline(best.system):
             sentences.append(f"No shared network was better than the baseline '{best.system}' here.")
+        if self.tuned:
+            sentences.append(f"Every system was tuned first: {self.tuned} trials each, on the validation rows of seed 0.")
         sentences += [
             self._against(row) for row in self.rows[1:] if registry.is_baseline(row.system) and row.system != "majority"
         ]
@@ -141,6 +147,7 @@ class Comparison:
             "winner": list(self.winner),
             "verdict": self.verdict(),
             "skipped": dict(self.skipped),
+            "tuned": self.tuned,
             "rows": [asdict(row) | {"name": row.name} for row in self.rows],
             "cells": [asdict(result) for result in self.results],
         }

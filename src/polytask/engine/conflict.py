@@ -41,7 +41,7 @@ class Conflict:
         if update.reduce is None and len(names) < 2:
             return
         known = self.objectives if update.reduce else names  # with several processes, all take part in the same sums
-        seen = gradients(replace(update, own={}), known, known, "auto").gramian.detach().float().cpu()
+        seen = gradients(replace(update, own={}), known, known, "auto", rows=False).gramian.detach().float().cpu()
         places = torch.tensor([self.objectives.index(name) for name in known])
         whole = torch.full((len(self.objectives), len(self.objectives)), torch.nan)
         whole[places[:, None], places] = seen

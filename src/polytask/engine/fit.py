@@ -1,7 +1,10 @@
 """`fit`: the main job, from data and tasks to a run."""
 
+import json
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,15 +14,16 @@ from lightning_fabric import Fabric
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from polytask.balance import _balancer
-from polytask.core import Batch, Columns, OptionError, RunError, Schema, System, registry
-from polytask.data import prepare
+from polytask.core import Batch, Columns, OptionError, RunError, Schema, Solve, System, registry
+from polytask.core.errors import collect, shown
+from polytask.data import prepare, stream
 from polytask.data.prepare import Prepared
 
-from . import _files, log, warm
-from .config import MEMORY, Config, files_of, named_files, read_yaml
+from . import _files, log, threads, warm
+from .config import MEMORY, Config, files_of, named_files, numbers
 from .loop import Loop, Report
 from .predict import evaluate, predict
-from .run import Run, cost, describe
+from .run import Run, cost, describe, read_config
 from .training import Training
 
 
@@ -48,7 +52,7 @@ def fit(
     own = {} if balancer is None else {"balancer": {"name": balancer}}
     values = merge({"system": {"name": system}, **own}, settings or {})
     if tasks is not None:
-        values["tasks"] = tasks if isinstance(tasks, Mapping) else list(tasks)
+        values["tasks"] = tasks if isinstance(tasks, (str, Mapping)) else list(tasks)
     sources = data if isinstance(data, list) and data and _is_source(data[0]) else [{"file": data}]
     values["data"] = [named_files(source) for source in sources]
     config = Config.from_dict(values)
@@ -61,7 +65,7 @@ def resume(folder: Path | str, report: Report | None = None) -> Run:
     folder = Path(folder)
     if not (folder / "config.yaml").exists():
         raise RunError.of(str(folder), "is not the folder of a run", "Give the --out of the fit that was stopped")
-    config = Config.from_dict(read_yaml(folder / "config.yaml"))
+    config = read_config(folder)
     return train(config, prepare_for(config), folder, resume=True, report=report)
 
 
@@ -75,7 +79,12 @@ def prepare_for(config: Config, data: Sequence[Mapping[str, Any]] | None = None)
     if data is None and any(MEMORY in files_of(source) for source in sources):
         fix = "Call fit again with them, out= this folder and resume=True"
         raise RunError.of("data", "were given in memory, which this folder cannot hold", fix)
-    prepared = prepare.prepare(sources, config.tasks, config.inputs, config.ignore, config.split)
+    how = (sources, config.tasks, config.inputs, config.ignore, config.split)
+    if any(source.get("stream") for source in sources):
+        if config.start is not None:
+            raise OptionError.of("start", "needs all rows in memory, and they are streamed", "Leave out stream")
+        return stream.prepare_stream(*how)
+    prepared = prepare.prepare(*how, whole=config.start is not None)
     return prepared if config.start is None else warm.prepared_for(prepared, Run.load(config.start))
 
 
@@ -88,11 +97,19 @@ def build(config: Config, schema: Schema) -> System:
 def train(
     config: Config, prepared: Prepared, folder: Path | None = None, *, resume: bool = False, report: Report | None = None
 ) -> Run:
-    """Train, score on the test rows, and write the run folder."""
+    """Train, score on the test rows, and write the run folder, which no other process can write meanwhile."""
+    log.check(config.training.loggers)
+    fabric = _fabric(config.training)
+    first = folder is not None and fabric.global_rank == 0
+    with _files.locked(folder) if folder is not None and first else nullcontext():
+        return _train(fabric, config, prepared, folder, resume, report)
+
+
+def _train(fabric: Fabric, config: Config, prepared: Prepared, folder: Path | None, resume: bool, report: Report | None) -> Run:
     training = config.training
-    log.check(training.loggers)
-    fabric = _fabric(training)
     system = build(config, prepared.schema)
+    if isinstance(prepared, stream.Streamed):
+        _require_batches(config, system)
     if config.start is not None and not resume:
         warm.start_from(system, Run.load(config.start))
     balancer = _balancer.make(config.balancer, list(system.objectives()), config.balancing)
@@ -102,15 +119,25 @@ def train(
     source = prepared.training_source(training.batch_size, training.seed, config.mix, fabric.global_rank, fabric.world_size)
     parts = {part: prepared.rows(part) for part in ("train", "validation", "test")}
     loop = Loop(system, balancer, training, fabric, source, parts["train"], parts["validation"], folder, report)
-    loop.run()
-    system.cpu().eval()
-    scores = _scores(system, parts)
-    spent = cost(system, loop.progress.seconds, loop.progress.steps, parts["train"])
-    run = Run(config, prepared.schema, system, scores, spent, folder)
-    if folder is not None and fabric.global_rank == 0:
-        run.write_predictions(prepared.table, prepared.batch, prepared.split.test)
-        run.save(folder)
+    with threads.limited(loop.threads):
+        loop.run()
+        system.cpu().eval()
+        scores = _scores(system, parts)
+        spent = cost(system, loop.progress.seconds, loop.progress.steps, parts["train"]) | {"threads": float(loop.threads)}
+        run = Run(config, prepared.schema, system, scores, spent, folder)
+        if folder is not None and fabric.global_rank == 0:
+            run.write_predictions(prepared.table, prepared.batch, prepared.split.test, prepared.numbers)
+            run.save(folder)
     return run
+
+
+def _require_batches(config: Config, system: System) -> None:
+    """Raises `OptionError` where a stage of the system needs all training rows at once."""
+    solved = [stage.name for stage in system.stages() if isinstance(stage, Solve)]
+    if solved:
+        problem = f"its stage '{solved[0]}' needs all training rows in memory, and they are streamed"
+        fix = "Leave out stream, or take a system that learns from batches: hard_sharing, mmoe, ple"
+        raise OptionError.of(f"system '{config.system}'", problem, fix)
 
 
 def _fabric(training: Training) -> Fabric:
@@ -122,9 +149,16 @@ def _fabric(training: Training) -> Fabric:
             strategy=training.strategy,
             precision=cast(Any, training.precision),
         )
-    except (ValueError, RuntimeError, MisconfigurationException) as error:
-        names = "training.accelerator, .strategy, .devices, .precision"
-        raise RunError.of(names, _files.one_line(error)) from error
+    except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
+        text = _files.one_line(error)
+        named = [name for name in ("accelerator", "strategy", "devices", "precision") if name in text.lower()]
+        raise RunError.of(
+            f"training.{(named or ['accelerator'])[0]}", text, "Lightning Fabric names what is possible"
+        ) from error
+    cores = os.cpu_count() or 1
+    if fabric.device.type == "cpu" and training.devices > cores:
+        problem = f"{training.devices} asked for; this machine has {cores} processor cores and no other device"
+        raise RunError.of("training.devices", problem, f"Give {cores} at most")
     fabric.launch()
     return fabric
 
@@ -135,43 +169,71 @@ def _scores(system: System, parts: Mapping[str, Batch]) -> dict[str, dict[str, d
 
 def _start_folder(folder: Path, config: Config, prepared: Prepared, resume: bool) -> None:
     """Write what is known before training. Raises `RunError` where that would mix two runs in one folder."""
-    data = {"digest": prepared.digest}
-    others = {path.name for path in folder.iterdir()} - _FIRST if folder.is_dir() else set()
-    if others and not (folder / "config.yaml").exists():
+    _files.clean(folder)
+    begun = (folder / "config.yaml").exists()
+    if {path.name for path in folder.iterdir()} - _FIRST and not begun:
         raise RunError.of(str(folder), "holds other files, and no run", "Choose another --out")
-    if (folder / "config.yaml").exists() and not resume:
+    if begun and not resume:
         fix = f"polytask fit --resume {folder} goes on with it; else choose another --out"
         raise RunError.of(str(folder), "already holds a run", fix)
-    if resume and _files.read_json(folder / "data.json") != data:
-        raise RunError.of(str(folder), "the data have changed since this run began", "Restore them, or start a new run")
-    _files.write_json(folder / "data.json", data)
+    about = {"digest": prepared.digest, "config": numbers(config.to_dict())}
+    if begun:
+        _check_same(folder, about)
+    _files.write_json(folder / "data.json", about)
     _files.write(folder / "split.parquet", lambda path: pq.write_table(prepared.split.to_table(), path))
     if not (folder / "card.json").exists():
         _files.write_json(folder / "card.json", _data_card(prepared))
     describe(folder, config, prepared.schema)
 
 
+def _check_same(folder: Path, about: Mapping[str, Any]) -> None:
+    """Raises `RunError` where the data or the configuration are not those that the run began with."""
+    known = _files.read_json(folder / "data.json")
+    known = known if isinstance(known, Mapping) else {}
+    if known.get("digest") != about["digest"]:
+        raise RunError.of(str(folder), "the data have changed since this run began", "Restore them, or start a new run")
+    now, then = (dict(_flat(one.get("config") or {})) for one in (json.loads(json.dumps(about)), known))
+    with collect(RunError) as faults:
+        for key in dict.fromkeys([*then, *now]) if then else ():
+            if now.get(key, _ABSENT) != then.get(key, _ABSENT):
+                problem = f"is {shown(now.get(key, _ABSENT))}; this run began with {shown(then.get(key, _ABSENT))}"
+                faults.add(f"{folder / 'config.yaml'}: {key}", problem, "Restore it, or start a new run with another --out")
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
 def _data_card(prepared: Prepared) -> dict[str, Any]:
     """What the report tells of the data, and the command that was given."""
     schema, batch = prepared.schema, prepared.batch
-    parts = {part: len(getattr(prepared.split, part)) for part in ("train", "validation", "test")}
 
     def share(masks: Columns, name: str) -> float:
         return float(masks.tensor(name).float().mean())
 
     return {
-        "rows": prepared.table.num_rows,
-        "split": parts,
+        "rows": sum(prepared.counts.values()),
+        "split": prepared.counts,
         "notes": list(prepared.notes),
         "leaks": [str(leak) for leak in prepared.leaks],
         "inputs": {n: {"kind": i.kind, "missing": 1 - share(batch.present, n)} for n, i in schema.inputs.items()},
         "tasks": {n: {"kind": t.kind, "labelled": share(batch.labelled, n)} for n, t in schema.tasks.items()},
-        "command": ["polytask", *sys.argv[1:]] if Path(sys.argv[0]).stem == "polytask" else None,
+        "command": command(),
     }
+
+
+def command() -> list[str] | None:
+    """The words of the command line; None where Python code called."""
+    return ["polytask", *sys.argv[1:]] if Path(sys.argv[0]).stem == "polytask" else None
 
 
 _FIRST = {"data.json", "split.parquet", "card.json", "schema.json"}
 """What a run that was killed at once may have left behind without its configuration."""
+_ABSENT = "nothing"
 
 
 def _is_source(item: Any) -> bool:

@@ -16,15 +16,17 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from polytask.core import Balancer, Batch, Fit, Parameters, RunError, Source, System, Update
+from polytask.core import Balancer, Batch, Fit, Parameters, Source, System, Update
 
-from . import _files, checkpoint, log
+from . import _files, checkpoint, log, threads
+from ._finite import Finite
 from .average import Average
 from .checkpoint import Checkpoint, Progress
 from .conflict import Conflict
 from .interrupt import Interrupt
 from .predict import evaluate, mean_primary, predict
-from .training import Training, set_threads
+from .tap import Caught, Tap
+from .training import Training
 
 Report = Callable[[Progress, Fit, int], None]
 """Called after each epoch with where training stands, its stage and the stage's epochs."""
@@ -55,26 +57,33 @@ class Loop:
     _average: Average | None = field(default=None, init=False)
     _own: dict[str, list[nn.Parameter]] = field(default_factory=dict, init=False)
     _stages: list[str] = field(default_factory=list, init=False)
+    threads: int = field(init=False)
+    """Processor threads that `run` takes."""
     _conflict: Conflict = field(init=False)
+    _tap: Tap = field(init=False)
+    _finite: Finite = field(init=False)
 
     def __post_init__(self) -> None:
         active = self.training.conflict and self.folder is not None
         self._conflict = Conflict(self.system.objectives(), self.system.representation is not None, active)
+        self._tap = Tap(self.system)
+        self._finite = Finite(self.fabric.world_size == 1)
+        rows = min(self.training.batch_size, len(self.train)) // self.fabric.world_size
+        work = threads.work(self.system, self.train, rows) if self.fabric.device.type == "cpu" else 0
+        self.threads = threads.chosen(self.training.threads, work)
 
     def run(self) -> None:
         """Train from where the folder's checkpoint stands (from the start without one) to the end; the best weights stay.
 
-        Raises `RunError` naming the tasks whose loss is no longer finite.
+        Raises `RunError` naming the step, and the tasks whose loss is no longer finite.
         """
         resumed = self._resume()
         self._trainable = [p for p in self.system.parameters() if p.requires_grad]
         loggers = log.loggers(self.training.loggers, self.folder) if self.folder and self.fabric.global_rank == 0 else []
-        threads = torch.get_num_threads()
-        set_threads(self.training.threads, self.system)
         try:
-            self._run(resumed, loggers)
+            with threads.limited(self.threads):
+                self._run(resumed, loggers)
         finally:
-            torch.set_num_threads(threads)
             for logger in loggers:
                 logger.close()
 
@@ -98,9 +107,10 @@ class Loop:
         if path is None or not path.exists():
             return None
         found = Checkpoint.read(path)
-        found.restore(self.system, self.balancer)
-        self._conflict.load_state_dict(found.under("conflict"))
-        self.progress = found.progress
+        with found.fitting():
+            found.restore(self.system, self.balancer)
+            self._conflict.load_state_dict(found.under("conflict"))
+            self.progress = found.progress
         return found
 
     def _fit(self, stage: Fit, resumed: Checkpoint | None, loggers: list[log.Logger]) -> None:
@@ -116,11 +126,12 @@ class Loop:
         average = self._average = Average(self.system, self.training.average)
         best = {name: value.clone() for name, value in self.system.state_dict().items()}
         if resumed and self.progress.epoch:
-            resumed.restore_optimizer(optimizer)
-            average.load_state_dict(resumed.under("average"))
-            best = resumed.under("best")
-            if stage.source is not None:
-                stage.source.load_state_dict(resumed.under("source"))
+            with resumed.fitting():
+                resumed.restore_optimizer(optimizer)
+                average.load_state_dict(resumed.under("average"))
+                best = resumed.best(self.system)
+                if stage.source is not None:
+                    stage.source.load_state_dict(resumed.under("source"))
         epochs = max(1, round(self.training.epochs * stage.length))
         saved = time.monotonic()
         with Interrupt(self.folder is not None) as interrupt:
@@ -139,7 +150,7 @@ class Loop:
                     self._save(best, optimizer)
                     saved = time.monotonic()
                 if interrupt.asked:
-                    raise KeyboardInterrupt
+                    raise interrupt.error()
         self.system.load_state_dict(best)
         for parameter in self._trainable:
             parameter.requires_grad_(True)
@@ -196,7 +207,8 @@ class Loop:
         progress.seconds += time.perf_counter() - started
         progress.steps += steps
         means = _means(sums, self.fabric.world_size)
-        self._check(means)
+        trained = {name: p for name, p in self.system.named_parameters() if p.requires_grad}
+        self._finite.check(progress.step, means, trained)
         progress.epoch += 1
         return means, weights
 
@@ -225,10 +237,10 @@ class Loop:
                 batch = replace(batch, tasks=tuple(name for name in batch.tasks if name in stage.tasks))
             with self.fabric.no_backward_sync(model, enabled=several):
                 random = _random_state(self.fabric.device) if self.balancer.looks_again else None
-                losses, representation = self._losses(stage, model, batch, look)
+                losses, caught = self._losses(stage, model, batch, look)
                 if not losses and not several:  # with several, another process may have some: all take part in the step
                     continue
-                update = self._update(losses, representation)
+                update = self._update(losses, caught)
                 if random is not None:
                     update = replace(update, again=partial(self._again, stage, model, batch, random))
                 if look:
@@ -236,7 +248,9 @@ class Loop:
                     look = False
                 used.append(self.balancer.step(update))
             for name, loss in losses.items():
-                step = torch.stack([loss.detach(), torch.ones_like(loss)])
+                loss = loss.detach()
+                self._finite.add(self.progress.step + 1, name, loss)
+                step = torch.stack([loss, torch.ones_like(loss)])
                 sums[name] = sums[name] + step if name in sums else step
         self._finish_gradients(len(batches))
         for group in self._clipped:
@@ -249,19 +263,14 @@ class Loop:
                 self.balancer.observe(self._losses(stage, model, batch)[0])
         return torch.stack(used).mean(0) if used else torch.zeros(len(self._own), device=self.fabric.device)
 
-    def _losses(self, stage: Fit, model: Any, batch: Batch, look: bool = False) -> tuple[dict[str, Tensor], Tensor | None]:
+    def _losses(self, stage: Fit, model: Any, batch: Batch, look: bool = False) -> tuple[dict[str, Tensor], Caught]:
         """The stage's losses, and the shared representation where the balancer (or a look at it) works on it."""
-        caught: list[Tensor] = []
-        hook = None
-        if (look or self.balancer.needs_representation) and self.system.representation:
-            place = self.system.get_submodule(self.system.representation)
-            hook = place.register_forward_hook(lambda module, inputs, output: caught.append(output))
-        try:
+        if not look and not self.balancer.needs_representation:
             losses: dict[str, Tensor] = getattr(model, stage.losses)(batch)
-        finally:
-            if hook:
-                hook.remove()
-        return losses, caught[0] if caught else None
+            return losses, Caught()
+        with self._tap.open(entries=stage.losses == "losses") as caught:
+            losses = getattr(model, stage.losses)(batch)
+        return losses, caught
 
     def _again(self, stage: Fit, model: Any, batch: Batch, random: Callable[[], None]) -> dict[str, Tensor]:
         """The losses once more, with the random numbers of the first time; running statistics stay as they are."""
@@ -275,9 +284,10 @@ class Loop:
             for name, buffer in self.system.named_buffers():
                 buffer.data.copy_(kept[name])  # not in place for autograd, which may have saved it
 
-    def _update(self, losses: Mapping[str, Tensor], representation: Tensor | None) -> Update:
+    def _update(self, losses: Mapping[str, Tensor], caught: Caught) -> Update:
         reduce = _mean_over_processes if self.fabric.world_size > 1 else None
-        return Update(losses, self._shared, representation, self._scale(), self.fabric.backward, reduce, own=self._own)
+        update = Update(losses, self._shared, None, self._scale(), self.fabric.backward, reduce, own=self._own)
+        return self._tap.update(update, caught)
 
     def _scale(self) -> float:
         """The loss scale of half precision; 1 elsewhere."""
@@ -286,6 +296,8 @@ class Loop:
 
     def _finish_gradients(self, batches: int) -> None:
         """Average what was accumulated, and over processes (one flat all-reduce: ranks may lack different tasks)."""
+        if batches == 1 and self.fabric.world_size == 1:
+            return
         trained = [p for p in [*self.system.parameters(), *self.balancer.parameters()] if p.requires_grad]
         if self.fabric.world_size > 1:
             for p in trained:
@@ -296,17 +308,12 @@ class Loop:
         if batches > 1:
             torch._foreach_div_([p.grad for p in trained if p.grad is not None], batches)
 
-    def _check(self, means: Mapping[str, float]) -> None:
-        bad = [name for name, value in means.items() if not math.isfinite(value)]
-        if bad:
-            where = f"epoch {self.progress.epoch + 1}, step {self.progress.step}"
-            fix = "Lower training.lr, or look for extreme values in these targets; the last checkpoint is kept"
-            raise RunError.of(where, f"the loss of {', '.join(bad)} is not finite", fix)
-
     def _row(self, stage: Fit, means: Mapping[str, float], weights: list[Tensor], lr: float, started: float) -> log.Row:
         """The numbers of an epoch: the score is the mean of the tasks' primary validation metrics."""
         progress, names = self.progress, list(self.system.tasks if stage.tasks is None else stage.tasks)
-        scores = evaluate(self.system.tasks, predict(self.system, self.validation, names), self.validation)
+        predictions = predict(self.system, self.validation, names)
+        self._finite.predicted(progress.step, predictions)
+        scores = evaluate(self.system.tasks, predictions, self.validation)
         score = mean_primary(self.system.tasks, scores)
         row: log.Row = {
             "stage": stage.name,

@@ -1,5 +1,7 @@
 """A run: a folder with configuration, schema, weights, metrics, predictions. It loads anywhere with polytask alone."""
 
+import hashlib
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,12 +14,12 @@ import pyarrow.parquet as pq
 import torch
 
 from polytask import __version__
-from polytask.core import Batch, OptionError, RunError, Schema, System, registry
+from polytask.core import Batch, DataError, OptionError, RunError, Schema, System, registry
 from polytask.data import nested
 
 from . import _files
-from .config import Config, named, read_yaml
-from .predict import evaluate, predict
+from .config import KEYS, Config, named, read_yaml
+from .predict import CHUNK, evaluate, predict
 
 Scores = Mapping[str, Mapping[str, float]]
 
@@ -33,7 +35,7 @@ class Run:
     """Metrics by part (`validation`, `test`), task and name."""
     cost: Mapping[str, float]
     """`parameters`, training `seconds` and `steps`, `seconds_a_step` (0 for closed forms), `bytes` on disk and, unless the run
-    was merged from others, `rows_a_second` predicted."""
+    was merged from others, `rows_a_second` predicted and the processor `threads` of training."""
     folder: Path | None = None
 
     @classmethod
@@ -47,38 +49,30 @@ class Run:
             known = "is not a finished run" if (folder / "config.yaml").exists() else "is not the folder of a run"
             fix = f"polytask fit --resume {folder}" if (folder / "config.yaml").exists() else "Give the --out of polytask fit"
             raise RunError.of(str(folder), known, fix)
-        values = read_yaml(folder / "config.yaml")
-        _check_version(folder, values.get("polytask"))
-        name = named(values.get("system") or "")[0]
-        if name.endswith(".py") and not trust:
-            fix = "Read it, then: polytask ... --trust, or polytask.load(folder, trust=True)"
-            raise RunError.of(name, "is code that this run needs, and not polytask's", fix)
-        try:
-            config = Config.from_dict(values)
-        except OptionError as error:
-            raise RunError(*(replace(f, where=f"{folder / 'config.yaml'}: {f.where}") for f in error.faults)) from None
-        about = _files.read_json(folder / "schema.json")
-        try:
-            schema = Schema.from_json(about)
-        except _DAMAGED as error:
-            problem = f"does not describe a schema ({_files.one_line(error)})"
-            raise RunError.of(str(folder / "schema.json"), problem, "It was edited: restore it or train again") from None
+        config = read_config(folder, trust)
+        schema = _schema(folder / "schema.json")
         model = folder / "model.safetensors"
-        tensors, header = _files.read_tensors(model)
+        tensors, about = _files.read_tensors(model)
+        _same_run(folder, config, schema, about)
         try:
             system = registry.load(config.system).build(schema, config.options)
-            system.load_state_dict(tensors)
-            scores, cost = header["scores"], header["cost"]
+            _put(system, tensors)
         except (RuntimeError, *_DAMAGED) as error:
-            fix = "config.yaml, schema.json and model.safetensors must be of one run: restore them or train again"
-            raise RunError.of(str(model), f"does not fit {config.system} ({_files.one_line(error)})", fix) from None
-        return cls(config, schema, system.eval(), scores, cost, folder)
+            problem = f"does not fit {Path(config.system).stem} ({_files.one_line(error)})"
+            raise RunError.of(str(model), problem, _RESTORE) from None
+        return cls(config, schema, system.eval(), about["scores"], about["cost"], folder)
 
     def save(self, folder: Path | str) -> None:
         """Write `config.yaml`, `schema.json`, `model.safetensors`: the latter last, for it marks the run as finished."""
         self.folder = Path(folder)
         describe(self.folder, self.config, self.schema)
-        about = {"version": __version__, "system": self.config.system, "scores": self.scores, "cost": dict(self.cost)}
+        about = {
+            "version": __version__,
+            "system": Path(self.config.system).name,
+            "schema": _digest(self.schema),
+            "scores": self.scores,
+            "cost": dict(self.cost),
+        }
         _files.write_tensors(self.folder / "model.safetensors", self.system.state_dict(), about)
 
     def predict(self, data: Any) -> pd.DataFrame:
@@ -110,19 +104,104 @@ class Run:
             raise RunError.of("evaluate", "no row has a label of any task", f"The data need some of: {wanted}")
         return scores
 
-    def write_predictions(self, table: pa.Table, batch: Batch, rows: torch.Tensor) -> None:
-        """`predictions.parquet`: the predictions of these rows of the training table, with their row numbers and labels."""
+    def write_predictions(self, table: pa.Table, batch: Batch, rows: torch.Tensor, numbers: torch.Tensor | None = None) -> None:
+        """`predictions.parquet`: the predictions of these rows of the training table, with their row numbers and labels.
+
+        numbers: of all rows (None: 0, 1, ...).
+        """
         assert self.folder is not None
         chosen = table.take(pa.array(rows.numpy()))
-        predictions = self.decode(predict(self.system, batch.index(rows)))
-        columns = {"row": pa.array(rows.numpy())} | {n: predictions[n] for n in predictions.column_names}
+        predictions = self.decode(predict(self.system, batch.view(rows)))
+        columns = {"row": pa.array((rows if numbers is None else numbers[rows]).numpy())} | {
+            n: predictions[n] for n in predictions.column_names
+        }
         for task in self.schema.tasks.values():
             columns |= {f"true_{c}": chosen[c] for c in task.columns if c in chosen.column_names}
         _files.write(self.folder / "predictions.parquet", lambda path: pq.write_table(pa.table(columns), path))
 
 
-_DAMAGED = (AttributeError, IndexError, KeyError, TypeError, ValueError, OptionError)
+_DAMAGED = (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError, DataError, OptionError)
 """What reading an edited description may end in."""
+_RESTORE = "config.yaml, schema.json and model.safetensors must be of one run: restore them or train again"
+
+
+def read_config(folder: Path, trust: bool = True) -> Config:
+    """The configuration of a run folder. Raises `RunError` naming `config.yaml` and what is wrong in it.
+
+    trust: whether a system that is not polytask's may be run.
+    """
+    path = folder / "config.yaml"
+    try:
+        if not path.exists():
+            raise RunError.of(str(path), "no such file", "Restore it, or train again")
+        values = read_yaml(path)
+        if absent := [key for key in KEYS if key not in values and key != "start"]:
+            problem = f"has no {', '.join(absent)}: it was cut short or edited"
+            raise RunError.of(str(path), problem, "Restore it, or train again")
+        name = named(values["system"] or {})[0]
+        if name.endswith(".py") and not trust:
+            fix = "Read it, then: polytask ... --trust, or polytask.load(folder, trust=True)"
+            raise RunError.of(name, "is code that this run needs, and not polytask's", fix)
+        return Config.from_dict(values)
+    except OptionError as error:
+        named_faults = (f if f.where.startswith(str(path)) else replace(f, where=f"{path}: {f.where}") for f in error.faults)
+        raise RunError(*named_faults) from None
+
+
+def _schema(path: Path) -> Schema:
+    values = _files.read_json(path)
+    try:
+        return Schema.from_json(values)
+    except _DAMAGED as error:
+        problem = f"does not describe a schema ({_files.one_line(error)})"
+        raise RunError.of(str(path), problem, "It was edited: restore it or train again") from None
+
+
+def _digest(schema: Schema) -> str:
+    return hashlib.sha256(json.dumps(schema.to_json(), sort_keys=True).encode()).hexdigest()
+
+
+def _same_run(folder: Path, config: Config, schema: Schema, about: Any) -> None:
+    """Raise `RunError` where a file of the folder is of another run, or was edited."""
+    model = folder / "model.safetensors"
+    if not isinstance(about, Mapping) or not all(isinstance(about.get(key), Mapping) for key in ("scores", "cost")):
+        raise RunError.of(str(model), "does not say what run it is of", "It was edited: restore it or train again")
+    system, trained = Path(config.system).name, Path(str(about.get("system", config.system))).name
+    if trained != system:
+        raise RunError.of(str(model), f"holds the weights of {trained}; config.yaml says {system}", _RESTORE)
+    if about.get("schema", _digest(schema)) != _digest(schema):
+        raise RunError.of(str(folder / "schema.json"), "is not the schema that this model was trained with", _RESTORE)
+    if set(config.tasks) != set(schema.tasks):
+        problem = f"names the tasks {', '.join(config.tasks) or 'none'}; schema.json {', '.join(schema.tasks) or 'none'}"
+        raise RunError.of(str(folder / "config.yaml"), problem, _RESTORE)
+
+
+def _put(system: System, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Load the weights. Raises `ValueError` naming the first tensor that does not go there, or that holds no numbers."""
+    own = system.state_dict()
+    for name in own.keys() & tensors.keys():
+        if own[name].numel() and own[name].is_floating_point() != tensors[name].is_floating_point():
+            raise ValueError(f"tensor '{name}' is of {tensors[name].dtype}; the configuration makes it {own[name].dtype}")
+    try:
+        system.load_state_dict(tensors)
+    except RuntimeError as error:  # it may be a matter of shapes that only the system knows
+        raise ValueError(_difference(own, tensors) or _files.one_line(error)) from None
+    for name, parameter in system.named_parameters():
+        if parameter.is_floating_point() and not bool(parameter.isfinite().all()):
+            raise ValueError(f"tensor '{name}' holds values that are no numbers")
+
+
+def _difference(own: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor]) -> str:
+    for name in dict.fromkeys([*own, *tensors]):
+        if name not in own or name not in tensors:
+            return f"tensor '{name}' is {'unknown' if name in tensors else 'missing'}"
+        if own[name].shape != tensors[name].shape:
+            return f"tensor '{name}' is {_words(tensors[name])}; the configuration makes it {_words(own[name])}"
+    return ""
+
+
+def _words(tensor: torch.Tensor) -> str:
+    return " x ".join(map(str, tensor.shape)) or "one number"
 
 
 def cost(system: System, seconds: float, steps: int, rows: Batch | None = None) -> dict[str, float]:
@@ -136,9 +215,10 @@ def cost(system: System, seconds: float, steps: int, rows: Batch | None = None) 
         "bytes": float(sum(tensor.numel() * tensor.element_size() for tensor in state)),
     }
     if rows is not None:
+        some = rows.index(torch.arange(min(len(rows), CHUNK)))
         started = time.perf_counter()
-        predict(system, rows)
-        found["rows_a_second"] = len(rows) / (time.perf_counter() - started)
+        predict(system, some)
+        found["rows_a_second"] = len(some) / (time.perf_counter() - started)
     return found
 
 
@@ -151,11 +231,3 @@ def describe(folder: Path, config: Config, schema: Schema) -> None:
         _files.write_text(folder / own.name, own.read_text(encoding="utf-8"))
     _files.write_json(folder / "schema.json", schema.to_json())
     _files.write_yaml(folder / "config.yaml", values)
-
-
-def _check_version(folder: Path, version: Any) -> None:
-    def parts(text: str) -> tuple[int, ...]:
-        return tuple(int(piece) for piece in text.split(".") if piece.isdigit())
-
-    if parts(str(version)) > parts(__version__):
-        raise RunError.of(str(folder), f"was written by polytask {version}; this is {__version__}", "pip install -U polytask")

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from polytask.core import Parameters, opt
@@ -38,7 +37,7 @@ class Training:
     devices: int = opt(1, "number of devices", ours="Fabric", ge=1)
     strategy: str = opt("auto", "how devices share the work, as Lightning Fabric names it", ours="Fabric")
     precision: str = opt("32-true", "number format, as Lightning Fabric names it", ours="Fabric")
-    threads: int = opt(0, "processor threads (0: one for small networks, else all)", ours="small work is slower on many", ge=0)
+    threads: int = opt(0, "processor threads (0: by the work of a step, mostly one)", ours="small work is slower on many", ge=0)
     save_every: float = opt(10.0, "seconds between checkpoints", ours="cost against loss of work", ge=0)
     conflict: bool = opt(
         True,
@@ -71,14 +70,3 @@ class Training:
         if self.schedule == "cosine":
             return 0.5 * (1 + float(torch.cos(torch.tensor(done * torch.pi))))
         return 1.0 - done if self.schedule == "linear" else 1.0
-
-
-_SMALL = 3_000_000  # parameters below which one thread was as fast as two (docs/defaults.md)
-
-
-def set_threads(threads: int, module: nn.Module) -> None:
-    """Set torch's thread count: as asked, else one for a small network (whose steps are too short to share)."""
-    if threads:
-        torch.set_num_threads(threads)
-    elif sum(p.numel() for p in module.parameters()) < _SMALL:
-        torch.set_num_threads(1)

@@ -75,7 +75,8 @@ def _read_all(
         except FileNotFoundError:
             problems[i] = "no such file"
         except Exception as error:  # decoders raise many kinds of error on damaged files
-            problems[i] = str(error).split("\n")[0] or type(error).__name__
+            said = str(error).split("\n")[0].rsplit(">: ")[-1].rstrip(". ")  # soundfile names the stream first
+            problems[i] = said or type(error).__name__
 
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
         arrays = list(pool.map(one, range(len(paths))))

@@ -114,5 +114,7 @@ def _read(path: Path, rate: int, samples: int, mels: int) -> Float32[np.ndarray,
         up, down = rate // divisor, sound.samplerate // divisor
     if not len(wave):
         raise ValueError("holds no samples")
+    if not np.isfinite(wave).all():
+        raise ValueError("holds samples that are infinite or no numbers")
     heard = resample_poly(wave, up, down)[:samples].astype(np.float32)
     return log_mel(np.pad(heard, (0, samples - len(heard))), rate, mels)

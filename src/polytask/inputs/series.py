@@ -144,14 +144,18 @@ class Series(Input):
         row = np.repeat(np.arange(len(array)), np.where(arrow.valid(array), lengths, 0))
         cells = array.flatten()  # the events of null cells are left out
         parts = {name: _field(cells, name) for name in kinds}
-        time = self._times(parts[self.fields[0]], row)
-        if len(self.fields) == 3:
-            names = arrow.texts(self._path(self.fields[1]), parts[self.fields[1]])
-            value = arrow.numbers(self._path(self.fields[2]), parts[self.fields[2]])
-        else:
-            wide = [name for name, kind in kinds.items() if name != self.fields[0] and _is_number(kind)]
-            value = np.concatenate([arrow.numbers(self._path(name), parts[name]) for name in wide] or [np.zeros(0)])
-            names = pa.array(np.repeat(np.array(wide, dtype=object), len(cells)), pa.large_string())
+        try:
+            time = self._times(parts[self.fields[0]], row)
+            if len(self.fields) == 3:
+                names = arrow.texts(self._path(self.fields[1]), parts[self.fields[1]])
+                value = arrow.numbers(self._path(self.fields[2]), parts[self.fields[2]])
+            else:
+                wide = [name for name, kind in kinds.items() if name != self.fields[0] and _is_number(kind)]
+                value = np.concatenate([arrow.numbers(self._path(name), parts[name]) for name in wide] or [np.zeros(0)])
+                names = pa.array(np.repeat(np.array(wide, dtype=object), len(cells)), pa.large_string())
+        except DataError as error:  # a faulty event is called by its row
+            raise DataError(*(fault.numbered(row.tolist()) for fault in error.faults)) from None
+        if len(self.fields) != 3:
             row, time = np.tile(row, len(wide)), np.tile(time, len(wide))
         good = np.flatnonzero(~np.isnan(time) & ~np.isnan(value) & arrow.valid(names))
         order = good[np.lexsort((time[good], row[good]))]

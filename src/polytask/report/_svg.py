@@ -6,7 +6,7 @@ apart what colours do.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from itertools import zip_longest
 from typing import TypeAlias
@@ -97,8 +97,7 @@ def forest(rows: Sequence[Row], margin: Real, zero: bool, right: bool, axis: str
         body = _claimed(place, right) + (_line(scale.at(0.0), "zero") if zero else "") + _line(place, "margin")
         body += _interval(row, scale)
         parts.append(_row(row, _strip(34, body, "plot", f"{row.label}: {row.figures}; {words}")))
-    ticks = "".join(_tick(scale.at(tick), number(tick)) for tick in scale.ticks() if 0 <= scale.at(tick) <= 100)
-    parts.append(f'<div class="row foot"><span></span>{_strip(20, ticks, "ticks")}<span></span></div>')
+    parts.append(f'<div class="row foot"><span></span>{axis_of(scale)}<span></span></div>')
     return f'<div class="forest">{"".join(parts)}<p class="axis">{escape(axis)}</p></div>'
 
 
@@ -109,6 +108,18 @@ def aligned(row: Row, margin: Real, zero: bool) -> str:
     scale = Scale(margin - reach, margin + reach)
     body = _claimed(50, True) + (_line(scale.at(0.0), "zero") if zero and margin else "") + _line(50, "margin")
     return _strip(26, body + _interval(row, scale, 13), "plot", f"{row.label}: {row.figures}")
+
+
+def against_zero(row: Row, scale: Scale) -> str:
+    """An interval on a scale that others share, with a line at 0."""
+    body = _claimed(scale.at(0.0), True) + _line(scale.at(0.0), "zero") + _interval(replace(row, dots=()), scale, 11)
+    return _strip(22, body, "plot", f"{row.label}: {row.figures}")
+
+
+def axis_of(scale: Scale, most: int = 5) -> str:
+    """The ticks of a scale."""
+    ticks = "".join(tick(scale.at(value), number(value)) for value in scale.ticks(most) if 0 <= scale.at(value) <= 100)
+    return _strip(20, ticks, "ticks")
 
 
 def sample(shape: str) -> str:
@@ -162,11 +173,12 @@ def _claimed(place: Real, right: bool) -> str:
     return f'<rect class="claimed" x="{start:.2f}%" width="{max(0.0, width):.2f}%" y="0" height="100%"/>'
 
 
-def _tick(x: Real, text: str) -> str:
+def tick(x: Real, text: str, y: int = 0) -> str:
+    """A mark on an axis at `x` percent, with its value below."""
     anchor = "start" if x < 5 else "end" if x > 95 else "middle"
     return (
-        f'<line class="tick" x1="{x:.2f}%" x2="{x:.2f}%" y1="0" y2="4"/>'
-        f'<text x="{x:.2f}%" y="16" text-anchor="{anchor}">{text}</text>'
+        f'<line class="tick" x1="{x:.2f}%" x2="{x:.2f}%" y1="{y}" y2="{y + 4}"/>'
+        f'<text x="{x:.2f}%" y="{y + 16}" text-anchor="{anchor}">{text}</text>'
     )
 
 
@@ -189,16 +201,16 @@ def curves(name: str, arms: Mapping[str, Sequence[Sequence[Real]]], order: Seque
     drawn = "".join(_curve(arm, points, order.index(arm), x, y, log, floor) for arm, points in found.items())
     return (
         f'<figure class="curve"><figcaption>{escape(name)}{" (log scale)" if log else ""}</figcaption>'
-        f'<svg viewBox="0 0 360 214" role="img" aria-label="{escape(label)}">{grid}{drawn}'
+        f'<svg viewBox="0 0 360 214" role="img" aria-label="{escape(label)}" data-scale="{x.low:g} {x.high:g} {y.low:.6g} {y.high:.6g} {log:d}">{grid}{drawn}'
         '<text x="203" y="212" text-anchor="middle">epoch</text></svg></figure>'
     )
 
 
-def legend(arms: Sequence[str], order: Sequence[str]) -> str:
+def legend(arms: Sequence[str], order: Sequence[str], dashed: bool = True) -> str:
     """Names of arms with their lines."""
     keys = "".join(
-        f'<li><svg class="key" width="34" height="12" aria-hidden="true"><line class="{_arm(order.index(arm))}" x1="1" x2="33" y1="6" '
-        f'y2="6" {_dashes(order.index(arm))}/></svg>{escape(arm)}</li>'
+        f'<li data-arm="{escape(arm)}"><svg class="key" width="34" height="12" aria-hidden="true"><line class="{_arm(order.index(arm))}" x1="1" x2="33" y1="6" '
+        f'y2="6" {_dashes(order.index(arm)) if dashed else ""}/></svg>{escape(arm)}</li>'
         for arm in arms
     )
     return f'<ul class="legend">{keys}</ul>'
@@ -224,12 +236,12 @@ def _curve(arm: str, points: Sequence[tuple[int, Real, Real]], index: int, x: Sc
     title = f"<title>{escape(arm)}: {number(points[-1][1])} after {points[-1][0]}</title>"
     if len(points) == 1:
         spot = at(points[0][0], points[0][1]).split()
-        return f'<circle class="{_arm(index)} spot" cx="{spot[0]}" cy="{spot[1]}" r="4">{title}</circle>'
+        return f'<g data-arm="{escape(arm)}"><circle class="{_arm(index)} spot" cx="{spot[0]}" cy="{spot[1]}" r="4">{title}</circle></g>'
     upper = [at(epoch, mean + sd) for epoch, mean, sd in points]
     lower = [at(epoch, mean - sd) for epoch, mean, sd in reversed(points)]
     band = f'<path class="{_arm(index)} band" d="M{"L".join(upper + lower)}Z"/>' if any(sd for *_, sd in points) else ""
     line = "L".join(at(epoch, mean) for epoch, mean, _ in points)
-    return f'{band}<path class="{_arm(index)}" d="M{line}" {_dashes(index)}>{title}</path>'
+    return f'<g data-arm="{escape(arm)}">{band}<path class="{_arm(index)}" d="M{line}" {_dashes(index)}>{title}</path></g>'
 
 
 def _grid(y: Scale, tick: Real, log: bool) -> str:
@@ -260,5 +272,5 @@ def _arm(index: int) -> str:
 
 
 def _dashes(index: int) -> str:
-    dashes = _DASHES[index % len(_DASHES)]
+    dashes = _DASHES[(index + index // 8) % len(_DASHES)]  # the ninth has the first one's colour, and another line
     return f'stroke-dasharray="{dashes}"' if dashes else ""

@@ -40,7 +40,7 @@ def page(found: Sequence[Verdict]) -> str:
             f'<button type="button" data-open="0">Close all details</button></p>{sections}'
             '<p class="empty" id="nothing" hidden>No claim fits these filters.</p>'
         )
-    return _page.whole(_header(found) + f"<main>{body}</main>{_footer()}")
+    return _page.whole(_header(found) + f"<main>{body}</main>{_footer()}", "polytask: claims and verdicts", "claims")
 
 
 def _header(found: Sequence[Verdict]) -> str:

@@ -5,27 +5,29 @@ from pathlib import Path
 
 from polytask.core import Card, registry
 from polytask.core.option import Option, options_of
-from polytask.engine import _files
 from polytask.engine.apply import learns
 from polytask.ledger import claim as claims
 from polytask.ledger.book import Book
 from polytask.ledger.run import current
 from polytask.ledger.verdict import Verdict, judge
 
-from .tables import number
+from .tables import defaults, number
 
 
-def write(folder: Path, ledger: Path) -> list[Path]:
-    """Write `<id>.md` of every system, baseline and claimed balancer, and `index.md`; the files, in order.
+def texts(ledger: Path) -> dict[str, str]:
+    """The pages of every system, baseline and claimed balancer, and `index`, by id.
 
     ledger: the folder of the ledger; its `quick` results are shown, if they are of the code as it is.
     """
-    cards = {**registry.systems(), **{id: card for id, card in registry.balancers().items() if id in registry.claims()}}
+    cards = listed()
     verdicts = {id: verdict(id, ledger) for id in cards if id in registry.claims()}
-    pages = {id: page(card, verdicts.get(id)) for id, card in cards.items()} | {"index": index(cards, verdicts)}
-    for id, text in pages.items():
-        _files.write_text(folder / f"{id}.md", text)
-    return [folder / f"{id}.md" for id in pages]
+    return {id: page(card, verdicts.get(id)) for id, card in cards.items()} | {"index": index(cards, verdicts)}
+
+
+def listed() -> dict[str, Card]:
+    """The cards of what has a page, by id."""
+    claimed = {id: card for id, card in registry.balancers().items() if id in registry.claims()}
+    return {**registry.systems(), **claimed}
 
 
 def verdict(id: str, ledger: Path) -> Verdict:
@@ -34,14 +36,23 @@ def verdict(id: str, ledger: Path) -> Verdict:
     return judge(claim, "quick", current(claim, "quick", Book(ledger).read(id)))
 
 
+_SYSTEMS = """# Systems
+
+Every published way of learning several tasks with one model, the honest rivals, and the balancers whose claim is
+tested. The column *claim* is what the ledger says of the paper's own claim, on our data and at our sizes.
+[Which system for my data](../which-system.md) tells where to begin, all balancers are
+[on their own page](../reference/balancers.md), and [all claims](../claims.html) on another, with curves and controls.
+
+"""
+
+
 def index(cards: Mapping[str, Card], verdicts: Mapping[str, Verdict]) -> str:
     """A line a system."""
     rows = [
         [f"[{id}]({id}.md)", card.title, card.field, str(card.year or ""), verdicts[id].outcome if id in verdicts else ""]
         for id, card in cards.items()
     ]
-    head = "# Systems\n\nMade by `python scripts/make_pages.py` from the code and the ledger.\n\n"
-    return head + _table(["id", "title", "field", "year", "claim"], rows)
+    return _SYSTEMS + table(["id", "title", "field", "year", "claim"], rows)
 
 
 def page(card: Card, found: Verdict | None) -> str:
@@ -49,7 +60,9 @@ def page(card: Card, found: Verdict | None) -> str:
     parts = [f"# {card.title}", f"`{card.id}` · {card.field}" + (f" · {card.kind}" if card.kind else "")]
     if card.paper:
         parts.append(card.paper)
-    parts += ["## Use it", _use(card), "## Options", _options(option_list(card.id))]
+    parts += ["## Use it", _use(card), "## Options", options(option_list(card.id))]
+    if card.defaults:
+        parts.append(f"Trained with {defaults(card)}, unless you set them.")
     if card.id in registry.systems() and (xfail := registry.load(card.id).xfail):
         expected = "\n".join(f"- `{name}`: {reason}" for name, reason in xfail.items())
         parts += ["## Conformance", f"Checks that cannot hold, by design:\n\n{expected}"]
@@ -78,19 +91,15 @@ def _use(card: Card) -> str:
     return f"```\n{install}{command}\n```\n\nReads {', '.join(sorted(kinds))}. Example schema: inputs {example}; tasks {tasks}."
 
 
-def _options(options: Mapping[str, Option]) -> str:
-    if not options:
+def options(declared: Mapping[str, Option]) -> str:
+    """A table of options: meaning, default, what may be set, and where the default is from."""
+    if not declared:
         return "None."
     rows = [
-        [
-            f"`{name}`",
-            f"`{option.default!r}`",
-            option.help,
-            f"paper: {option.paper}" if option.paper else f"ours: {option.ours}",
-        ]
-        for name, option in options.items()
+        [f"`{name}`", option.help, f"`{option.default!r}`", option.allowed.replace("polytask.core.", ""), option.provenance]
+        for name, option in declared.items()
     ]
-    return _table(["option", "default", "what", "where the default is from"], rows)
+    return table(["option", "what", "default", "allowed", "where the default is from"], rows)
 
 
 def _claim(found: Verdict) -> str:
@@ -118,14 +127,16 @@ def _arms(found: Verdict) -> str:
         means = [_mean([record.metrics[name] for record in own if name in record.metrics]) for name in metrics]
         counts = [f"{own[0].parameters:,}", f"{own[0].steps:,}"] if own else ["", ""]
         rows.append([arm, what, *means, *counts])
-    return _table(["arm", "what", *metrics, "parameters", "steps"], rows)
+    return table(["arm", "what", *metrics, "parameters", "steps"], rows)
 
 
 def _mean(values: Sequence[float]) -> str:
     return number(sum(values) / len(values)) if values else ""
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 

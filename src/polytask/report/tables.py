@@ -15,6 +15,7 @@ from polytask.data.shipped import DataSet
 from polytask.engine.comparison import Comparison, Row
 from polytask.engine.run import Run
 from polytask.engine.statistics import Interval
+from polytask.engine.tune import Tuning
 from polytask.ledger.verdict import Verdict
 
 _TEXT = 30
@@ -110,6 +111,15 @@ def run(run: Run, parts: Sequence[str] = ("validation", "test")) -> Sheet:
     return plain("Scores (* what training watches)", ["task", "kind", "metric", *parts], rows)
 
 
+def training(run: Run) -> str:
+    """What training took, in a line."""
+    cost = run.cost
+    steps = f": {cost['steps']:,.0f} steps of {1000 * cost['seconds_a_step']:.1f} ms" if cost["steps"] else ""
+    threads = f"{cost['threads']:.0f}" if "threads" in cost else ""
+    on = f" on {threads} processor thread{'' if threads == '1' else 's'} (--threads sets how many)" if threads else ""
+    return f"Trained in {cost['seconds']:.1f} s{steps}{on}"
+
+
 def scores(run: Run, found: Mapping[str, Mapping[str, float]]) -> Sheet:
     """Scores on new data."""
     rows = [
@@ -141,6 +151,32 @@ def comparison(found: Comparison) -> RenderableType:
     return Group(board, Text(), costs, Text(), Text("Verdict", style="bold"), verdict)
 
 
+def tuning(found: Tuning) -> RenderableType:
+    """Every system's best trial, and what was searched."""
+    rows = []
+    for one in found.found:
+        best = " ".join(f"{name}={_short(value)}" for name, value in one.options.items())
+        figures = [number(one.score, 4), number(one.untuned, 4), *map(str, (one.trials, one.pruned, len(one.failed)))]
+        rows.append([one.name, *figures, best or "nothing to search"])
+    board = plain(
+        "Scores on the validation rows: the best trial of each",
+        ["system", "best", "untuned", "trials", "stopped\nearly", "failed", "best options"],
+        rows,
+    )
+    options = [
+        [one.name, name, domain, _short(one.options[name]), number(one.importance.get(name, math.nan), 2)]
+        for one in found.found
+        for name, domain in one.searched.items()
+    ]
+    title = "Searched (importance: share of the scores' variance)"
+    searched = plain(title, ["system", "option", "in", "best", "importance"], options)
+    return Group(board, Text(), searched, Text(), Text("Verdict", style="bold"), Text("\n".join(found.verdict())))
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 def _cost(row: Row) -> list[str]:
     cost = row.cost
     step = f"{1000 * cost['seconds_a_step']:.1f}" if cost["seconds_a_step"] else "-"
@@ -164,13 +200,27 @@ def cards(found: Mapping[str, Card], title: str, baselines: Sequence[str] = ()) 
 def card(found: Card, options: Mapping[str, Option]) -> RenderableType:
     """One system or balancer with its options."""
     rows = [[name, str(o.default), o.allowed, o.help, o.provenance] for name, o in options.items()]
-    about = "\n".join(filter(None, [found.title, found.paper]))
+    trained = f"Trained with {defaults(found)}" if found.defaults else ""
+    about = "\n".join(filter(None, [found.title, found.paper, trained]))
     return Group(
         Text(found.id, style="bold"),
         Text(about),
         Text(),
         plain("Options", ["option", "default", "allowed", "what", "from"], rows),
     )
+
+
+def defaults(found: Card) -> str:
+    """What a card trains with unless the user says otherwise, as `--set` takes it."""
+
+    def flat(values: Mapping[str, object], path: str) -> Iterator[str]:
+        for key, value in values.items():
+            if isinstance(value, Mapping):
+                yield from flat(value, f"{path}{key}.")
+            else:
+                yield f"{path}{key}={value}"
+
+    return ", ".join(flat(found.defaults, ""))
 
 
 def data_set(name: str, found: DataSet) -> RenderableType:

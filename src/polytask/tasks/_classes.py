@@ -100,7 +100,8 @@ def encode(name: str, column: pa.ChunkedArray, classes: Sequence[Value]) -> tupl
         counts = pc.value_counts(cells.take(pa.array(unseen)))
         shown = _counted(counts.field(0).to_pylist(), counts.field(1).to_pylist())
         warnings.warn(
-            f"column '{name}': {len(unseen)} rows count as unlabelled, for too few training rows have their class ({shown}; "
+            f"column '{name}': {len(unseen)} {'row counts' if len(unseen) == 1 else 'rows count'} as unlabelled, for too few "
+            f"training rows have their class ({shown}; "
             f"first in row {unseen[0]})",
             stacklevel=2,
         )

@@ -16,6 +16,8 @@ from . import _cells
 _SKEWED = 2.0
 _FENCE = 10.0
 _MOST = 700.0
+_FARTHEST = 1e15
+"""Deviations whose squares, and sums of them, stay finite in float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +60,12 @@ class Scaled(Task):
 
     def encode_scaled(self, column: pa.ChunkedArray) -> tuple[Float32[Tensor, "rows"], Bool[Tensor, "rows"]]:
         """Targets on the fitted scale, 0 where there is none, and the `labelled` mask."""
-        values = _cells.targets(self.columns[0], arrow.plain(column))
+        cells = arrow.plain(column)
+        values = _cells.targets(self.columns[0], cells)
         labelled = ~np.isnan(values)
         scaled = ((_log(values) if self.log else values) - self.mean) / self.deviation
+        problem = f"further than {_FARTHEST:g} deviations from the mean of training rows"
+        arrow.check(self.columns[0], cells, ~(np.abs(scaled) > _FARTHEST), problem, "Correct them or leave them empty")
         return torch.from_numpy(np.where(labelled, scaled, 0.0).astype(np.float32)), torch.from_numpy(labelled)
 
     def fence(self, target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -14,6 +14,8 @@ from polytask.core import DataError, Task, arrow, opt
 from . import _cells, _classes
 
 _TIED = 1e-8
+_LATEST = 1e30
+"""So that times stay finite in float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,7 @@ class Censored(Task):
         if not labelled.any():
             raise DataError.of(where, "no row has both a time and an event value", "Leave the task out")
         if not len(found):
-            raise DataError.of(where, f"no event in {labelled.sum()} rows", "Name the value that means one: event=...")
+            raise DataError.of(where, f"no event in {labelled.sum()} rows", self._naming())
         if times[labelled].min() == times[labelled].max():
             raise DataError.of(where, f"the time is constant: {found[0]:g}", "Declare the event alone as a binary task")
         return found
@@ -66,6 +68,7 @@ class Censored(Task):
             raise DataError.of(f"task '{self.name}'", problem, "Write time:event")
         (time_name, event_name), (time_cells, event_cells) = self.columns, map(arrow.plain, columns)
         times = _cells.targets(time_name, time_cells)
+        arrow.check(time_name, time_cells, ~(times > _LATEST), "infinite or too large", "Correct them or leave them empty")
         arrow.check(time_name, time_cells, ~(times < 0), "negative times", "Correct them or leave them empty")
         events, known = self._events(event_name, event_cells)
         arrow.check(event_name, event_cells, ~(events & np.isnan(times)), "events without a time", "Add the times")
@@ -79,8 +82,13 @@ class Censored(Task):
         lower = np.char.lower(cells)
         events = np.isin(lower, list(_classes.YES))
         good = events | ~known | np.isin(lower, list(_classes.NO))
-        arrow.check(name, array, good, "neither yes nor no", "Name the value that means the event happened: event=...")
+        order = "" if (good & known).any() else "Write time:event, in this order. "
+        arrow.check(name, array, good, "neither yes nor no", order + self._naming())
         return events, known
+
+    def _naming(self) -> str:
+        declared = f"kind: {self.kind}, columns: [{', '.join(self.columns)}], event: 1"
+        return f"Declare the value that means the event happened, as in {{{declared}}}"
 
     def encode(self, columns: list[pa.ChunkedArray]) -> tuple[Float32[Tensor, "rows 2"], Bool[Tensor, "rows"]]:
         times, events, labelled = self._read(columns)

@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 from torchmetrics import Metric
 
-from polytask.core import Task, arrow, fitted
+from polytask.core import DataError, Task, arrow, fitted
+from polytask.core.errors import collect
 
 from . import _cells
 from ._metrics import R2, MeanOf
@@ -53,6 +54,8 @@ class Control(Task):
             _cells.require_some(name, array)
         listed = len(cells) == 1 and arrow.is_list(cells[0].type)
         actions = int(pc.mode(pc.list_value_length(cells[0]))[0]["mode"].as_py()) if listed else len(cells)
+        if not actions:
+            raise DataError.of(f"column '{self.columns[0]}'", "holds empty lists", "Give each row an action")
         task = replace(self, actions=actions)
         target, labelled = task.encode(columns)
         mean_square = float((target[labelled] ** 2).mean()) if labelled.any() else 1.0
@@ -75,7 +78,9 @@ class Control(Task):
         arrow.check(name, lists, np.asarray(good), f"not of length {self.actions}", "Give each row an action of one length")
         values = np.full((len(lists), self.actions), np.nan)
         inner = arrow.plain(pa.chunked_array([lists.drop_null().flatten()]))
-        values[arrow.valid(lists)] = _bounded(name, inner).reshape(-1, self.actions)
+        rows = np.repeat(np.flatnonzero(arrow.valid(lists)), self.actions)
+        with collect(DataError) as faults, faults.gather(rows.tolist()):  # a faulty number is called by its row
+            values[arrow.valid(lists)] = _bounded(name, inner).reshape(-1, self.actions)
         return values
 
     @property

@@ -19,6 +19,8 @@ from ._scalar import Scalar, against
 
 _MOST = 20.0
 """Bounds the log-rate, relative to the training mean's."""
+_LARGEST = 1e30
+"""So that counts stay finite in float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,7 @@ class Count(Scalar):
         name, cells = self.columns[0], arrow.plain(column)
         values = _cells.targets(name, cells)
         good = np.isnan(values) | ((values >= 0) & (values == np.round(values)))
+        arrow.check(name, cells, ~(values > _LARGEST), "infinite or too large", "Correct them or leave them empty")
         arrow.check(name, cells, good, "not counts", "Correct them, leave them empty, or declare the task a regression")
         return values
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from polytask.core import DataError
+from polytask.core import DataError, Fault
 
 COMPRESSIONS = ("", ".gz", ".zst")
 
@@ -25,6 +25,14 @@ def read(path: Path, most: int | None = None) -> bytes:
         raise DataError.of(
             str(path), f"cannot be read: {error}", "Is the file whole, and compressed as its suffix says?"
         ) from None
+
+
+def damaged(path: Path, kind: str, error: Exception) -> DataError:
+    """The error of a file that is cut or changed; `error` is what its reader said."""
+    said = (str(error).splitlines() or [type(error).__name__])[0].removeprefix(
+        f"Could not open {kind.removesuffix(' file')} input source '{path}': "
+    )
+    return DataError(Fault(str(path), f"is no whole {kind}: {said[:200].rstrip('. ')}", "Write or copy it again"))
 
 
 def sink(path: Path) -> Any:

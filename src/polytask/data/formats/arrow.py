@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from polytask.core import DataError
+from . import _stream
 
 suffixes = (".arrow", ".feather", ".ipc", ".arrows")
 _FILE, _STREAM = b"ARROW1", b"\xff\xff\xff\xff"
@@ -21,9 +21,11 @@ def read(path: Path) -> pa.Table:
         with pa.OSFile(str(path)) as file:
             whole = file.read(len(_FILE)) == _FILE
             file.seek(0)
-            return (pa.ipc.open_file if whole else pa.ipc.open_stream)(file).read_all()
-    except (pa.ArrowException, OSError) as error:
-        raise DataError.of(str(path), f"is no whole Arrow file: {error}", "Write or copy it again") from None
+            table = (pa.ipc.open_file if whole else pa.ipc.open_stream)(file).read_all()
+        table.validate(full=True)  # before anything looks at offsets that may point anywhere
+        return table.rename_columns(table.column_names)  # names that are no UTF-8 show here
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _stream.damaged(path, "Arrow file", error) from None
 
 
 def write(table: pa.Table, path: Path) -> None:

@@ -39,14 +39,24 @@ def read(path: Path) -> pa.Table:
             graph = networkx.read_gml(io.BytesIO(content), label=None)
         else:
             graph = networkx.read_graphml(io.BytesIO(content))
-    except (networkx.NetworkXError, SyntaxError, KeyError, ValueError, UnicodeDecodeError) as error:
-        raise DataError.of(str(path), f"holds no graph that can be read: {str(error).splitlines()[0]}", _FIX) from None
+    except (
+        networkx.NetworkXException,
+        SyntaxError,
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError.of(str(path), f"holds no graph that can be read: {said}", _FIX) from None
     if not len(graph):
         raise DataError.of(str(path), "holds a graph without nodes", "Give a graph with nodes")
     _refuse_taken(path, "a node", (attributes for _, attributes in graph.nodes(data=True)), ("node", "edges"))
     _refuse_taken(path, "an edge", (attributes for _, _, attributes in graph.edges(data=True)), ("row",))
     labels = [attributes.get("label") for _, attributes in graph.nodes(data=True)]
-    if path.name.lower().endswith(_GML) and None not in labels and len(set(labels)) == len(labels):
+    plain = all(isinstance(label, (str, int, float)) for label in labels)
+    if path.name.lower().endswith(_GML) and plain and len(set(labels)) == len(labels):
         graph = networkx.relabel_nodes(graph, dict(zip(graph, labels, strict=True)))
         for _, attributes in graph.nodes(data=True):
             del attributes["label"]

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from polytask.core import DataError, MissingExtra
-from polytask.core.errors import collect
+from polytask.core.errors import PolytaskError, collect
+
+from . import _stream
 
 suffixes = (".h5", ".hdf5")
 _MARK = b"\x89HDF\r\n\x1a\n"
@@ -38,8 +40,10 @@ def read(path: Path) -> pa.Table:
         with _h5py().File(path, "r") as file:
             kspace = _kspace(path, file)
             image = np.asarray(file[_IMAGE], np.float32) if _IMAGE in file else None
-    except OSError as error:
-        raise DataError.of(str(path), f"is no whole HDF5 file: {error}", "Write or copy it again") from None
+    except PolytaskError:
+        raise
+    except Exception as error:  # h5py raises many kinds of error on damaged files
+        raise _stream.damaged(path, "HDF5 file", error) from None
     slices, _, height, width = kspace.shape
     whole = np.ones(slices, bool)
     if image is None or image.shape != (slices, height, width):

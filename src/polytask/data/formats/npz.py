@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from polytask.core import DataError
-from polytask.core.errors import collect
+from polytask.core.errors import PolytaskError, collect
 
 from . import _stream
 
@@ -34,8 +34,10 @@ def read(path: Path) -> pa.Table:
     try:
         with np.load(io.BytesIO(_stream.read(path)), allow_pickle=False) as archive:
             columns = {name: _array(path, archive, name) for name in archive.files}
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
-        raise DataError.of(str(path), f"is no whole NumPy archive: {error}", "Write or copy it again") from None
+    except PolytaskError:
+        raise
+    except Exception as error:  # zip, zlib and NumPy raise many kinds of error on damaged archives
+        raise _stream.damaged(path, "NumPy archive", error) from None
     lengths = {name: len(values) for name, values in columns.items() if values.ndim}
     rows = max(lengths.values(), key=list(lengths.values()).count, default=0)
     with collect(DataError) as faults:
