@@ -251,3 +251,8 @@ def test_a_faulty_event_is_called_by_the_row_of_its_list() -> None:
     assert "column 'labs.value': 1 of 120 cells are infinite or too large (row 5: inf)" in (
         fit({"key": range(ROWS)}, "cost", "--with", "labs=labs.csv:key").err
     )
+
+
+def test_what_means_the_event_is_set_on_the_command_line() -> None:
+    assert fit({"t": TIMES, "e": EVENTS + 1}, "t:e", "--set", "tasks.t:e.event=2").code == 0
+    assert "unknown name 'x'. Known: cost." in fit({}, "cost", "--set", "tasks.x.event=2").err
