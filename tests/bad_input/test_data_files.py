@@ -73,6 +73,7 @@ def told(name: str, content: str | bytes) -> str:
         ("a.npz", b"PK\x03\x04a.npy" + b"1" * 99, "a.npz: is no whole NumPy archive: "),
         ("a.h5", b"\x89HDF\r\n\x1a\n" + b"1" * 99, "a.h5: is no whole HDF5 file: "),
         ("a.gml", "graph [ node [", "a.gml: holds no graph that can be read: "),
+        ("a.jsonl", f"null\n{JSON}", "a.jsonl: line 1: holds None, not an object"),
         ("a.jsonl", JSON[:-9], "a.jsonl: line 60, character "),
         ("a.jsonl", f"{JSON}\noops\n[1]\n", "a.jsonl: line 62, character 1: is no JSON: Expecting value. Mend the line"),
         ("a.jsonl", f"{JSON}\noops\n[1]\n", "a.jsonl: line 63: holds [1], not an object. Write each line as {"),

@@ -21,8 +21,9 @@ _ROWS = 1 << 16
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Text that begins with `{` or `[`."""
-    return head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[") and b"\0" not in head
+    """Text that begins with `{`, `[` or a line `null`."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return (text[:1] in (b"{", b"[") or text.split(b"\n", 1)[0].strip() == b"null") and b"\0" not in head
 
 
 def read(path: Path) -> pa.Table:
@@ -37,6 +38,8 @@ def read(path: Path) -> pa.Table:
         return _records.from_rows(_parsed(path, content, 1), str(path))
     if not path.name.lower().endswith(_LINES) and (columns := _columns(content)):
         return _records.from_columns(columns, str(path))
+    if not content.lstrip().startswith(b"{"):  # a first `null` would crash Arrow's reader
+        return _records.from_rows(_lines(path, content), str(path))
     try:
         table = pyarrow.json.read_json(pa.py_buffer(content), pyarrow.json.ReadOptions(block_size=_BLOCK))
         table.validate(full=True)  # strings may hold any bytes until then
