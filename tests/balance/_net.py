@@ -6,12 +6,15 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 
-from polytask.balance import _balancer
-from polytask.core import Update, Weighting, registry
+from polytask.balance import _balancer, _gramian
+from polytask.core import Entry, Update, Weighting, registry
 from polytask.core.option import make as make_options
 
 TASKS = ("a", "b", "c")
 AT = ("representation", "parameters")
+WAYS = {"representation": AT[0], "entries": AT[0], "parameters": AT[1], "layers": AT[1]}
+"""At the representation a task at a time or all at once; at the parameters with all rows kept or layer by layer."""
+CASES = [("gls", "representation"), *((id, way) for id in ("imtlg", "pcgrad") for way in WAYS)]
 
 
 def rule_of(id: str, count: int, **values: object) -> Weighting:
@@ -32,10 +35,13 @@ class Net(nn.Module):
     def forward(self, rows: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         hidden = self.trunk(rows)
         targets = {"a": rows[:, :1], "b": rows.sum(1, keepdim=True), "c": rows[:, 1:2] * 3}
-        return {t: ((head(hidden) - targets[t]).float() ** 2).mean().to(rows.dtype) for t, head in self.heads.items()}, hidden
+        self.outputs = {task: head(hidden) for task, head in self.heads.items()}
+        return {t: ((y - targets[t]).float() ** 2).mean().to(rows.dtype) for t, y in self.outputs.items()}, hidden
 
-    def update(self, rows: Tensor, tasks: tuple[str, ...] = TASKS, **others: object) -> Update:
+    def update(self, rows: Tensor, tasks: tuple[str, ...] = TASKS, entries: bool = False, **others: object) -> Update:
         losses, hidden = self(rows)
+        if entries:
+            others["entries"] = {task: Entry(self.outputs[task], self.heads[task].weight.T[None]) for task in tasks}
         own = {task: list(head.parameters()) for task, head in self.heads.items()}
         kept = {task: losses[task] for task in tasks}
         return Update(kept, list(self.trunk.parameters()), hidden, own=own, **others)  # type: ignore[arg-type]
@@ -64,11 +70,12 @@ def process(rank: int, folder: str) -> None:
         return tensor / 2
 
     found = {}
-    for id in ("gls", "imtlg", "pcgrad"):
-        for at in AT if id != "gls" else AT[:1]:
-            for case, tasks in {"all": TASKS, "some": TASKS if rank else ("a", "b")}.items():
-                net, balancer = Net(), make(id, at, **({"seed": 1} if id == "pcgrad" else {}))
-                weights = balancer.step(net.update(rows_of(8)[4 * rank : 4 * rank + 4], tasks, reduce=mean))
-                found[id, at, case] = weights, {name: mean(value) for name, value in net.gradients().items()}
+    for id, way in CASES:
+        for case, tasks in {"all": TASKS, "some": TASKS if rank else ("a", "b")}.items():
+            net, balancer = Net(), make(id, WAYS[way], **({"seed": 1} if id == "pcgrad" else {}))
+            _gramian.KEPT = 0 if way == "layers" else 2**28
+            weights = balancer.step(net.update(rows_of(8)[4 * rank : 4 * rank + 4], tasks, way == "entries", reduce=mean))
+            found[id, way, case] = weights, {name: mean(value) for name, value in net.gradients().items()}
+    _gramian.KEPT = 2**28
     torch.save(found, f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from _net import AT, TASKS, Net, make, process, rows_of, rule_of
+from _net import AT, TASKS, WAYS, Net, make, process, rows_of, rule_of
 from torch import Tensor
 
 from polytask.balance import _balancer
@@ -252,6 +252,13 @@ def test_a_task_that_the_last_look_lacked_gets_the_mean_of_the_weights() -> None
     torch.testing.assert_close(second, torch.stack([first[0], first[1], first[:2].mean()]))
 
 
+def test_weights_of_an_overflow_are_not_kept() -> None:
+    net, balancer = Net(), make("imtlg", "parameters", every=5)
+    balancer.step(net.update(rows_of(), scale=float("inf")))
+    net.zero_grad()
+    torch.testing.assert_close(balancer.step(net.update(rows_of())), make("imtlg", "parameters").step(net.update(rows_of())))
+
+
 def test_a_rule_that_mixes_gradients_cannot_keep_weights() -> None:
     with pytest.raises(OptionError, match=r"graddrop.every: .*no weights to keep"):
         make("graddrop", every=2)
@@ -271,13 +278,18 @@ def test_two_processes_find_what_one_finds(tmp_path: Path) -> None:
     other.join()
     assert other.exitcode == 0
     one, two = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
-    for (id, at, case), (weights, gradients) in one.items():
-        assert torch.equal(weights, two[id, at, case][0])
+    for (id, way, case), (weights, gradients) in one.items():
+        assert torch.equal(weights, two[id, way, case][0])
         assert (weights != 0).all()
         if case == "all":
-            net, balancer = Net(), make(id, at, **({"seed": 1} if id == "pcgrad" else {}))
+            net, balancer = Net(), make(id, WAYS[way], **({"seed": 1} if id == "pcgrad" else {}))
             torch.testing.assert_close(weights, balancer.step(net.update(rows_of(8))), rtol=1e-3, atol=1e-4)
             for name, value in net.gradients().items():
+                torch.testing.assert_close(gradients[name], value, rtol=1e-3, atol=1e-4)
+        else:  # whichever way it is got
+            same = one[id, "parameters" if WAYS[way] == "parameters" else "representation", case]
+            torch.testing.assert_close(weights, same[0], rtol=1e-3, atol=1e-4)
+            for name, value in same[1].items():
                 torch.testing.assert_close(gradients[name], value, rtol=1e-3, atol=1e-4)
 
 

@@ -34,7 +34,7 @@ def test_both_ways_take_the_same_step(members: int) -> None:
         cls = registry.load("hard_sharing")
         system = cls.build(SCHEMA, make(cls.options_type, {"members": members, "width": 8, "dropout": 0.1}, "x")).train()
         tap = Tap(system)
-        tap.holds = None if entries else False
+        tap.holds = entries
         update = update_of(system, tap, batch)
         assert (update.entries is not None) == entries
         balancer = _balancer.make("imtlg", list(SCHEMA.tasks), {"at": "representation"})
@@ -85,7 +85,7 @@ def test_what_goes_around_the_heads_is_found_out() -> None:
     system = Sly()
     tap = Tap(system)
     update = update_of(system, tap, SCHEMA.example(16))
-    assert tap.holds is False
+    assert not tap.holds
     assert update.entries is None
     assert update.representation is not None
     tasks = list(SCHEMA.tasks)
@@ -94,6 +94,28 @@ def test_what_goes_around_the_heads_is_found_out() -> None:
         [torch.autograd.grad(update.losses[t], update.representation, retain_graph=True)[0].flatten() for t in tasks]
     )
     torch.testing.assert_close(gramian, rows @ rows.T)
+
+
+class SlyForOne(Sly):
+    """Only one task's loss goes around its head."""
+
+    def forward(self, batch: Batch, tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+        shared = self.trunk(batch.inputs.tensor("x")[:, None])
+        plain = {name: self.heads[name](shared) for name in tasks or self.tasks}
+        return {name: y + shared[:, :1] ** 2 if name == "a" else y for name, y in plain.items()}
+
+
+def test_a_task_that_comes_later_is_looked_at_then() -> None:
+    torch.manual_seed(0)
+    batch = SCHEMA.example(16)
+    system = SlyForOne()
+    tap = Tap(system)
+    first = Batch(batch.inputs, batch.present, batch.targets, batch.labelled, ("b", "c"))
+    assert update_of(system, tap, first).entries is not None
+    assert update_of(system, tap, batch).entries is None
+    assert update_of(system, tap, first).entries is None
+    tap.start_epoch()
+    assert update_of(system, tap, first).entries is not None
 
 
 def test_a_task_that_the_batch_lacks_needs_no_entry() -> None:

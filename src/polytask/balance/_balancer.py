@@ -106,14 +106,14 @@ class RuleBalancer(Balancer):
 
     def _by_gradients(self, update: Update, here: Here) -> tuple[Tensor, list[Tensor]]:
         """The weights, and what carries the balanced gradient."""
-        if self._age % self.every:
-            self._age += 1
+        if self._age:
+            self._age = (self._age + 1) % self.every
             return self._as_before(update, here)
         found = gradients(update, here.tasks, self.rule.tasks, self.rule.at, rows=self.rule.sees == "jacobian")
         with torch.no_grad():
             weights, balanced = direction(self.rule, found, here)
-        self._age += 1
-        if self.every > 1:
+        if self.every > 1 and found.gramian.isfinite().all():
+            self._age = 1
             self._kept = torch.full((self.rule.total,), torch.nan, device=weights.device, dtype=weights.dtype)
             self._kept[here.present] = weights
         return weights, [found.carrier(balanced)]

@@ -2,7 +2,8 @@
 
 At the parameters: one pass back through everything a task, with respect to the shared parameters; exact. All K gradients are
 kept where they fit into `KEPT` bytes; else the Gramian is summed up layer by layer (`_layers.py`) and the weighted losses go
-back once more, so memory grows with K times the largest layer, not with K times all parameters.
+back once more, so memory grows with K times the largest layer, not with K times all parameters. (Not where the graph holds
+nodes that Python code or a compiler made: there all are kept.)
 
 At the representation: one pass back through a task's own part only, with respect to the last tensor that all tasks share
 (MGDA-UB of Sener & Koltun 2018, https://arxiv.org/abs/1810.04650, sec. 3.3, here for every rule). The trunk is passed once.
@@ -80,7 +81,7 @@ def gradients(update: Update, tasks: Sequence[str], known: Sequence[str], at: At
         found = _entries.gradients(update, tasks, known)
         return Gradients(variables, found.own, _reduced(update, found.gramian()), found)
     size = sum(v.numel() * max(4, v.element_size()) for v in variables)
-    if not rows and at == "parameters" and len(tasks) * size > KEPT:
+    if not rows and at == "parameters" and len(tasks) * size > KEPT and _layers.walkable(update, known):
         gramian, own = _layers.gramian(update, tasks, known, variables)
         return Gradients(variables, own, gramian, _layers.Weighted(update, tasks, variables))
     return _each(update, tasks, known, variables, at)

@@ -40,6 +40,12 @@ class Weighted:
         return torch.cat([torch.zeros(0, device=weights.device), *(part.flatten() for part in found)])
 
 
+def walkable(update: Update, known: Sequence[str]) -> bool:
+    """Whether autograd's own nodes are all there is: what Python wrote or a compiler made cannot be called one by one."""
+    roots = [update.losses[task].grad_fn for task in known if has_loss(update, task)]
+    return all(callable(node) for node in [*roots, *_edges(roots)])
+
+
 def gramian(
     update: Update, tasks: Sequence[str], known: Sequence[str], shared: Sequence[Tensor]
 ) -> tuple[Float[Tensor, "k k"], dict[str, list[tuple[Tensor, Tensor]]]]:

@@ -186,6 +186,7 @@ class Loop:
         torch.manual_seed(hash((self.training.seed, progress.stage, progress.epoch, self.fabric.global_rank)) % 2**63)
         self.system.train()
         self.balancer.start_epoch(progress.epoch)
+        self._tap.start_epoch()
         started, steps = time.perf_counter(), math.ceil(batches / self.training.accumulate)
         sums: dict[str, Tensor] = {}
         weights: list[Tensor] = []

@@ -29,7 +29,8 @@ class Caught:
 class Tap:
     """Catches the output of `System.representation`, and the linear layers of one task alone that read it.
 
-    Whether these layers are all through which the tasks' losses depend on it is checked once, against one pass back a task.
+    Whether these layers are all through which the tasks' losses depend on it is checked once an epoch for each task, against
+    one pass back a task.
     """
 
     def __init__(self, system: System) -> None:
@@ -42,7 +43,12 @@ class Tap:
             for layer in module[task].modules()
             if isinstance(layer, (nn.Linear, MemberLinear))
         ]
-        self.holds: bool | None = None
+        self.holds = True
+        self._checked: set[str] = set()
+
+    def start_epoch(self) -> None:
+        """Check anew, so that what is believed follows from the epoch alone, in a resumed run too."""
+        self.holds, self._checked = True, set()
 
     @contextmanager
     def open(self, entries: bool) -> Iterator[Caught]:
@@ -51,7 +57,7 @@ class Tap:
         handles = []
         if self.place is not None:
             handles.append(self.place.register_forward_hook(partial(_representation, caught)))
-            if entries and self.holds is not False:
+            if entries and self.holds:
                 handles += [layer.register_forward_hook(partial(_entry, caught, task)) for task, layer in self.linear]
         try:
             yield caught
@@ -64,11 +70,12 @@ class Tap:
         update = replace(update, representation=caught.representation)
         entries = {task: entry for task, entry in caught.entries.items() if entry is not None}
         losses = [task for task in update.own if task in update.losses]
-        if self.holds is False or caught.representation is None or not losses or not all(t in entries for t in losses):
+        if not self.holds or caught.representation is None or not losses or not entries.keys() >= set(losses):
             return update
         with_entries = replace(update, entries=entries)
-        if self.holds is None:
+        if not self._checked.issuperset(losses):
             self.holds = _agree(update, with_entries, losses)
+            self._checked.update(losses)
         return with_entries if self.holds else update
 
 
