@@ -11,7 +11,7 @@ demo: $(VENV)/.user
 	$(BIN)/polytask demo
 
 test: check browser
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadscope
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -4,10 +4,13 @@ import json
 import os
 import platform
 import resource
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -132,3 +135,24 @@ class Book:
             "python": platform.python_version(), "threads": torch.get_num_threads(), "quick": self.quick,
             "versions": {name: version(name) for name in packages},
         }  # fmt: skip
+
+
+Job = tuple[str, str, int, Mapping[str, Any]]
+"""A table, the name of what is run on it, a seed, and options."""
+
+
+def logged(log: Path) -> list[dict[str, Any]]:
+    """The runs that a file of JSON lines holds."""
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def run_all(jobs: Sequence[Job], run: Callable[[Job], dict[str, Any]], log: Path, processes: int) -> None:
+    """Run the jobs that the log lacks; each result has `table`, `name`, `seed` and `wall`, its seconds."""
+    done = {(r["table"], r["name"], r["seed"]) for r in logged(log)}
+    todo = [job for job in jobs if job[:3] not in done]
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        for number, result in enumerate(pool.map(run, todo), start=1):
+            with log.open("a") as file:
+                file.write(json.dumps(result) + "\n")
+            told = f"{result['table']} {result['name']} seed {result['seed']} {result['wall']} s"
+            print(f"{number}/{len(todo)} {told}", file=sys.stderr)

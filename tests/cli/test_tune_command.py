@@ -60,6 +60,7 @@ def test_ctrl_c_says_how_to_go_on(run: Any, monkeypatch: pytest.MonkeyPatch) -> 
         ("tune my.csv --tasks cost --search lrr", "--search lrr: no system or balancer here has this option. Did you mean"),
         ("tune my.csv --tasks cost --systems mmo", "Did you mean 'mmoe'?"),
         ("tune my.csv --tasks cost --systems ple,mmoe --set width=9", "--set width: names no system"),
+        ("tune my.csv --tasks cost --set tasks.cots.kind=count", "tasks: unknown name 'cots'. Did you mean 'cost'?"),
         ("tune my.csv --tasks cost --on rya", "on: unknown place 'rya'. Did you mean 'ray'?"),
         ("compare my.csv --tasks cost --search lr", "--search lr: goes with --tuned"),
     ],

@@ -105,6 +105,8 @@ def test_faults() -> None:
         task.fit([column(np.ones((2, 8)))])
     with pytest.raises(DataError, match="are no lists"):
         task.fit([pa.chunked_array([[1.0, 2.0]])])
+    with pytest.raises(DataError, match="column 'image': holds empty lists"):
+        task.fit([pa.chunked_array([pa.array([[], []], pa.list_(pa.float32()))])])
     with pytest.raises(DataError, match="all of its 2 cells are missing"):
         task.fit([pa.chunked_array([pa.nulls(2)])])
     with pytest.raises(DataError, match="not 2 x 2 numbers"):

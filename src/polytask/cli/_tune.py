@@ -41,6 +41,7 @@ def tune(
     base = {Path(system).stem: own} if system in listed else {}
     base |= {balancer: rule} if balancer in chosen else {}
     values, options = _train.by_system(given, values, listed, base)
+    declared, values = _train.with_options(declared, values)
     how = "The same command goes on from here: trials that have ended are not run again"
     with _train.stoppable(how), _train.counted() as done:
         found = search(

@@ -16,7 +16,7 @@ from polytask.core.errors import collect
 from polytask.data import _groups, nested, read
 
 from . import _files
-from .config import Config
+from .config import Config, numbers
 from .fit import merge, prepare_for, train
 from .loop import Report
 from .run import Run
@@ -75,16 +75,9 @@ def _file(data: Any, out: Path) -> str:
 
 
 def content(values: Mapping[str, Any], system: str) -> list[Any]:
-    """All that a run's numbers follow from, but the data: its configuration, the system's code and polytask's version.
-
-    Where the data lie and how the machine is used change no number.
-    """
+    """All that a run's numbers follow from, but the data: its configuration, the system's code and polytask's version."""
     code = hashlib.sha256(registry.file_of(system).read_bytes()).hexdigest()
-    training = {
-        key: value for key, value in values["training"].items() if key not in ("threads", "save_every", "loggers", "conflict")
-    }
-    data = [source.get("tasks") for source in values["data"]]
-    return [{**values, "data": data, "training": training}, code, __version__]
+    return [{**values, **numbers(values)}, code, __version__]
 
 
 def key(*parts: Any) -> str:

@@ -1,6 +1,7 @@
 """Losses and weights that are no longer numbers are found at the step where it happens, at little cost."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -49,12 +50,13 @@ class Finite:
             if not good:
                 raise RunError.of(f"step {step}", f"makes the weights '{name}' not finite", f"{_FIX} the data{_KEPT}")
 
-    def predicted(self, step: int, predictions: Mapping[str, Tensor]) -> None:
-        """Raises `RunError` naming the tasks that the weights, though finite, predict no numbers for."""
-        if bad := [name for name, prediction in predictions.items() if bool(prediction.isnan().any())]:
-            raise RunError.of(
-                f"step {step}", f"the predictions of {', '.join(bad)} are not finite after it", f"{_FIX} the data{_KEPT}"
-            )
+    @contextmanager
+    def predicting(self, step: int) -> Iterator[None]:
+        """Adds the step to the error of weights that, though finite, predict no numbers."""
+        try:
+            yield
+        except RunError as error:
+            raise RunError.of(f"step {step}", error.faults[0].problem, f"{_FIX} the data{_KEPT}") from None
 
 
 _KEPT = "; the last checkpoint, if there was one, is kept"

@@ -267,7 +267,7 @@ def _declared(place: str, declared: Any) -> dict[str, Any]:
         with collect(OptionError) as faults:
             for name, item in declared.items():
                 _check_declaration(f"{place}.{name}", item, faults)
-        return {str(name): _texts(item) if isinstance(item, Mapping) else item for name, item in declared.items()}
+        return {str(name): _plain(item) for name, item in declared.items()}
     names = [declared] if isinstance(declared, str) else list(declared or [])
     with collect(OptionError) as faults:
         for number, name in enumerate(names):

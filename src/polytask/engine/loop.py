@@ -312,8 +312,8 @@ class Loop:
     def _row(self, stage: Fit, means: Mapping[str, float], weights: list[Tensor], lr: float, started: float) -> log.Row:
         """The numbers of an epoch: the score is the mean of the tasks' primary validation metrics."""
         progress, names = self.progress, list(self.system.tasks if stage.tasks is None else stage.tasks)
-        predictions = predict(self.system, self.validation, names)
-        self._finite.predicted(progress.step, predictions)
+        with self._finite.predicting(progress.step):
+            predictions = predict(self.system, self.validation, names)
         scores = evaluate(self.system.tasks, predictions, self.validation)
         score = mean_primary(self.system.tasks, scores)
         row: log.Row = {

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from polytask.core import Batch, System, Task
+from polytask.core import Batch, RunError, System, Task
 
 CHUNK = 4096
 """Rows predicted at once; of large tables a quarter, for what a network holds of them counts there."""
@@ -16,7 +16,10 @@ _LARGE = 2 * CHUNK
 
 @torch.inference_mode()
 def predict(system: System, batch: Batch, tasks: Sequence[str] | None = None) -> dict[str, Float[Tensor, "rows ..."]]:
-    """The predictions of every row (probabilities, means, curves; not yet in the user's units), by task, on the CPU."""
+    """The predictions of every row (probabilities, means, curves; not yet in the user's units), by task, on the CPU.
+
+    Raises `RunError` naming the tasks that some row gets no number for.
+    """
     was_training = system.training
     system.eval()
     device = next((p.device for p in system.parameters()), torch.device("cpu"))
@@ -27,7 +30,11 @@ def predict(system: System, batch: Batch, tasks: Sequence[str] | None = None) ->
         for name in names:
             chunks[name].append(system.tasks[name].predict(outputs[name]).cpu())
     system.train(was_training)
-    return {name: torch.cat(parts) for name, parts in chunks.items()}
+    found = {name: torch.cat(parts) for name, parts in chunks.items()}
+    if bad := [name for name, prediction in found.items() if bool(prediction.isnan().any())]:
+        fix = "Look for extreme values in the data, or in the file of weights"
+        raise RunError.of("predict", f"the predictions of {', '.join(bad)} are not finite", fix)
+    return found
 
 
 def evaluate(tasks: Mapping[str, Task], predictions: Mapping[str, Tensor], batch: Batch) -> dict[str, dict[str, float]]:

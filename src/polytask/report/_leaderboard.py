@@ -49,21 +49,9 @@ def filters(found: Comparison) -> str:
     """Search and chips that hide systems on the whole page."""
     balancers = list(dict.fromkeys(row.balancer for row in found.rows if not _rival(row)))
     kinds = list(dict.fromkeys(map(_kind, found.rows)))
-    chips = "".join(
-        f"<fieldset><legend>{title}</legend>"
-        + "".join(
-            f'<button type="button" class="chip" aria-pressed="false" data-kind="{kind}" data-value="{escape(name)}">{escape(name)}</button>'
-            for name in names
-        )
-        + "</fieldset>"
-        for title, kind, names in (("Kind", "kind", kinds), ("Balancer", "balancer", balancers))
-        if len(names) > 1
-    )
-    return (
-        '<form class="filters" role="search" aria-label="Filter the systems"><label>Search <input type="search" id="search" '
-        f'placeholder="system or balancer" autocomplete="off"></label>{chips}<p><output id="shown" aria-live="polite"></output> '
-        '<button type="reset" id="clear">Show all</button></p></form>'
-    )
+    groups = {"kind": kinds, "balancer": balancers}
+    chips = {kind: "".join(_parts.chip(kind, name) for name in names) for kind, names in groups.items() if len(names) > 1}
+    return _parts.filters("systems", "system or balancer", chips)
 
 
 def _rival(row: Row) -> bool:
@@ -76,7 +64,7 @@ def _kind(row: Row) -> str:
 
 def _attributes(row: Row) -> str:
     balancer = "" if _rival(row) else row.balancer
-    return f'data-arm="{escape(row.name)}" data-is-kind="{_kind(row)}" data-is-balancer="{escape(balancer)}"'
+    return f'data-arm="{escape(row.name)}" data-kind="{_kind(row)}" data-balancer="{escape(balancer)}"'
 
 
 def board(found: Comparison) -> str:

@@ -4,6 +4,35 @@ const all = (selector, inside = document) => [...inside.querySelectorAll(selecto
 const byId = (id) => document.getElementById(id);
 root.classList.add("js");
 
+// The form of filters over items of `data` (by the chips' kinds) and `text`: of one kind any pressed chip fits, of several all must;
+// every word of the search must occur. `show` is told of each item, in order, whether it fits.
+const filtered = (items, name, show) => {
+  const search = byId("search"), chips = all(".chip[data-kind]");
+  if (!search) return;
+  const filter = () => {
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean), wanted = {};
+    for (const chip of chips) if (chip.getAttribute("aria-pressed") === "true") (wanted[chip.dataset.kind] ??= []).push(chip.dataset.value);
+    const fits = items.map(({ data, text }) =>
+      Object.entries(wanted).every(([kind, values]) => values.includes(data[kind])) && words.every((word) => text.toLowerCase().includes(word)));
+    const count = fits.filter(Boolean).length;
+    show(fits);
+    byId("shown").textContent = `${count} of ${items.length} ${name} shown`;
+    byId("nothing").hidden = count > 0;
+    byId("clear").hidden = !words.length && !Object.keys(wanted).length;
+  };
+  for (const chip of chips) chip.addEventListener("click", () => {
+    chip.setAttribute("aria-pressed", String(chip.getAttribute("aria-pressed") !== "true"));
+    filter();
+  });
+  search.addEventListener("input", filter);
+  search.form.addEventListener("submit", (event) => event.preventDefault());
+  search.form.addEventListener("reset", () => {
+    for (const chip of chips) chip.setAttribute("aria-pressed", "false");
+    setTimeout(filter);
+  });
+  filter();
+};
+
 (() => {
   // Light or dark: the system's choice until the reader makes one.
   const remember = (value) => { try { value === undefined || localStorage.setItem("theme", value); return localStorage.getItem("theme"); } catch { return null; } };

@@ -1,7 +1,7 @@
 """Pieces of HTML that the sections of a report share."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -137,6 +137,25 @@ def tiles(found: Iterable[tuple[str, str, str]]) -> str:
         for name, figure, meaning in found
     )
     return f'<ul class="tiles big">{each}</ul>'
+
+
+def chip(kind: str, name: str, sign: str = "", count: int | None = None) -> str:
+    """A button that keeps the items whose `data-KIND` is the name. sign: HTML."""
+    number = "" if count is None else f" <span>{count}</span>"
+    return (
+        f'<button type="button" class="chip" aria-pressed="false" data-kind="{kind}" data-value="{escape(name)}">'
+        f"{sign}{escape(name)}{number}</button>"
+    )
+
+
+def filters(items: str, found_by: str, chips: Mapping[str, str]) -> str:
+    """The search and the chips (by kind, HTML) that hide items all over the page."""
+    fields = "".join(f"<fieldset><legend>{kind.capitalize()}</legend>{html}</fieldset>" for kind, html in chips.items())
+    return (
+        f'<form class="filters" role="search" aria-label="Filter the {items}"><label>Search <input type="search" id="search" '
+        f'placeholder="{found_by}" autocomplete="off"></label>{fields}<p><output id="shown" aria-live="polite"></output> '
+        '<button type="reset" id="clear">Show all</button></p></form>'
+    )
 
 
 def choice(id: str, label: str, options: Sequence[tuple[str, str]]) -> str:

@@ -14,37 +14,11 @@
   }));
 
   // Filter: systems are hidden wherever they are drawn.
-  const search = byId("search");
-  if (search) {
-    const chips = all(".chip[data-kind]");
-    const rows = all("table.board tbody tr");
-    const filter = () => {
-      const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-      const pressed = (kind) => chips.filter((c) => c.dataset.kind === kind && c.getAttribute("aria-pressed") === "true").map((c) => c.dataset.value);
-      const kinds = pressed("kind"), balancers = pressed("balancer"), shown = new Set();
-      for (const row of rows) {
-        const fits = (!kinds.length || kinds.includes(row.dataset.isKind)) && (!balancers.length || balancers.includes(row.dataset.isBalancer))
-          && words.every((word) => row.dataset.arm.toLowerCase().includes(word));
-        if (fits) shown.add(row.dataset.arm);
-      }
-      const known = new Set(rows.map((row) => row.dataset.arm));
-      for (const item of all("[data-arm]")) if (known.has(item.dataset.arm)) item.toggleAttribute("hidden", !shown.has(item.dataset.arm));
-      byId("shown").textContent = `${shown.size} of ${rows.length} systems shown`;
-      byId("nothing").hidden = shown.size > 0;
-      byId("clear").hidden = shown.size === rows.length;
-    };
-    for (const chip of chips) chip.addEventListener("click", () => {
-      chip.setAttribute("aria-pressed", String(chip.getAttribute("aria-pressed") !== "true"));
-      filter();
-    });
-    search.addEventListener("input", filter);
-    search.form.addEventListener("submit", (event) => event.preventDefault());
-    search.form.addEventListener("reset", () => {
-      for (const chip of chips) chip.setAttribute("aria-pressed", "false");
-      setTimeout(filter);
-    });
-    filter();
-  }
+  const rows = all("table.board tbody tr"), known = new Set(rows.map((row) => row.dataset.arm));
+  filtered(rows.map((row) => ({ data: row.dataset, text: row.dataset.arm })), "systems", (fits) => {
+    const shown = new Set(rows.filter((_, place) => fits[place]).map((row) => row.dataset.arm));
+    for (const item of all("[data-arm]")) if (known.has(item.dataset.arm)) item.toggleAttribute("hidden", !shown.has(item.dataset.arm));
+  });
 
   // One of several bodies at a time.
   for (const group of all(".choice")) {

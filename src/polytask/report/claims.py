@@ -10,7 +10,7 @@ from pathlib import Path
 from polytask.engine import _files
 from polytask.ledger.verdict import FAIR, Verdict
 
-from . import _page, _section, _svg
+from . import _page, _parts, _section, _svg
 
 OUTCOMES = ("reproduced", "not reproduced", "undecided", "unfair", "not run")
 _MEANING = {
@@ -98,26 +98,15 @@ def _summary(found: Sequence[Verdict]) -> str:
 def _filters(found: Sequence[Verdict]) -> str:
     counts: Counter[str] = Counter(verdict.outcome for verdict in found)
     fields = Counter(verdict.claim.card.field for verdict in found)
-    outcomes = "".join(_chip("verdict", name, counts[name]) for name in OUTCOMES if counts[name])
-    of_fields = "".join(_chip("field", name, count) for name, count in sorted(fields.items()))
-    return (
-        '<form class="filters" role="search" aria-label="Filter the claims"><label>Search <input type="search" id="search" '
-        'placeholder="name, method, data, word" autocomplete="off"></label>'
-        f"<fieldset><legend>Verdict</legend>{outcomes}</fieldset><fieldset><legend>Field</legend>{of_fields}</fieldset>"
-        '<p><output id="shown" aria-live="polite"></output> <button type="reset" id="clear">Show all</button></p></form>'
-    )
+    chips = {
+        "verdict": "".join(_parts.chip("verdict", name, _sign(name), counts[name]) for name in OUTCOMES if counts[name]),
+        "field": "".join(_parts.chip("field", name, count=count) for name, count in sorted(fields.items())),
+    }
+    return _parts.filters("claims", "name, method, data, word", chips)
 
 
-def _chip(kind: str, name: str, count: int) -> str:
-    sign = (
-        f'<svg width="14" height="14" aria-hidden="true"><use href="#i-{name.replace(" ", "-")}"/></svg>'
-        if kind == "verdict"
-        else ""
-    )
-    return (
-        f'<button type="button" class="chip" aria-pressed="false" data-kind="{kind}" data-value="{escape(name)}">'
-        f"{sign}{escape(name)} <span>{count}</span></button>"
-    )
+def _sign(outcome: str) -> str:
+    return f'<svg width="14" height="14" aria-hidden="true"><use href="#i-{outcome.replace(" ", "-")}"/></svg>'
 
 
 def _overview(found: Sequence[Verdict]) -> str:

@@ -56,6 +56,8 @@ class Map(Task):
                 f"column '{self.columns[0]}'", f"cells of type {cells.type} are no lists", "Give lists of numbers"
             )
         length = int(pc.mode(pc.list_value_length(cells))[0]["mode"].as_py())
+        if not length:
+            raise DataError.of(f"column '{self.columns[0]}'", "holds empty lists", "Give each row an image")
         kind = columns[0].type
         told = tuple(kind.shape) if isinstance(kind, pa.FixedShapeTensorType) and len(kind.shape) == 2 else ()
         height, width = (self.height, self.width) if self.height or self.width or not told else told
