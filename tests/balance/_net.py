@@ -32,8 +32,8 @@ class Net(nn.Module):
         self.trunk = nn.Linear(6, 5, bias=bias, dtype=dtype)
         self.heads = nn.ModuleDict({task: nn.Linear(5, 1, dtype=dtype) for task in TASKS})
 
-    def forward(self, rows: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        hidden = self.trunk(rows)
+    def forward(self, rows: Tensor, hidden: Tensor | None = None) -> tuple[dict[str, Tensor], Tensor]:
+        hidden = self.trunk(rows) if hidden is None else hidden
         targets = {"a": rows[:, :1], "b": rows.sum(1, keepdim=True), "c": rows[:, 1:2] * 3}
         self.outputs = {task: head(hidden) for task, head in self.heads.items()}
         return {t: ((y - targets[t]).float() ** 2).mean().to(rows.dtype) for t, y in self.outputs.items()}, hidden

@@ -22,8 +22,8 @@ def make(rule: str = "equal", **values: object) -> Balancer:
 
 
 def update_of(net: Net, rows: Tensor, tasks: tuple[str, ...] = TASKS, **others: object) -> Update:
-    def again() -> dict[str, Tensor]:
-        return {task: loss for task, loss in net(rows)[0].items() if task in tasks}
+    def again(representation: Tensor | None) -> dict[str, Tensor]:
+        return {task: loss for task, loss in net(rows, representation)[0].items() if task in tasks}
 
     return net.update(rows, tasks, again=again, **others)
 
@@ -107,6 +107,38 @@ def test_without_a_way_uphill_it_is_the_rule(rule: str, adaptive: bool) -> None:
         close(got, expected, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("adaptive", [False, True])
+@pytest.mark.parametrize("rule", ["equal", "mgda"])
+def test_at_the_representation_the_features_go_uphill(rule: str, adaptive: bool) -> None:
+    net, rows, rho = Net(dtype=torch.float64), rows_of(dtype=torch.float64), 0.3
+    got = step(make(rule, rho=rho, at="representation", adaptive=adaptive), net, rows)
+    copy, g, p = Net(dtype=torch.float64), [], []
+    for task in TASKS:
+        hidden, head = net.trunk(rows).detach().requires_grad_(), copy.heads[task]
+        here = torch.autograd.grad(copy(rows, hidden)[0][task], [hidden, *head.parameters()])
+        scales = [x.detach().abs() if adaptive else torch.ones_like(x) for x in (hidden, *head.parameters())]
+        uphill = rho * scales[0] ** 2 * here[0] / ((scales[0] * here[0]).square().sum() / len(rows)).sqrt()
+        norm = sum((s * x).square().sum() for s, x in zip(scales[1:], here[1:], strict=True)) ** 0.5
+        with torch.no_grad():
+            for parameter, scale, gradient in zip(head.parameters(), scales[1:], here[1:], strict=True):
+                parameter += rho * scale**2 * gradient / norm
+        there = (hidden + uphill).detach().requires_grad_()
+        found = torch.autograd.grad(copy(rows, there)[0][task], [there, *head.parameters()])
+        g.append(here[0].flatten())
+        p.append(found[0].flatten())
+        torch.testing.assert_close(got[f"heads.{task}.weight"], found[1])
+
+    def aggregate(jacobian: Tensor) -> Tensor:
+        wrapped = _balancer.make(rule, TASKS).rule(torch.ones(3, dtype=torch.float64), jacobian @ jacobian.T, torch.arange(3))
+        return wrapped @ jacobian
+
+    here, there = torch.stack(g), torch.stack(p)
+    balanced = aggregate(here) + aggregate(there - here) if rule == "mgda" else there.sum(0)
+    hidden = net.trunk(rows)
+    expected = torch.autograd.grad(hidden, net.trunk.weight, balanced.view_as(hidden))[0]
+    torch.testing.assert_close(got["trunk.weight"], expected, rtol=1e-5, atol=1e-8)
+
+
 class Bowls(nn.Module):
     """Losses a^2/2 + b^2/2 and 2 a^2 + c^2/2 of a shared number a and each task's own b and c."""
 
@@ -114,7 +146,7 @@ class Bowls(nn.Module):
         super().__init__()
         self.a, self.b, self.c = (nn.Parameter(torch.tensor([x], dtype=torch.float64)) for x in (a, b, c))
 
-    def losses(self) -> dict[str, Tensor]:
+    def losses(self, representation: None = None) -> dict[str, Tensor]:
         one, two = (self.a**2 + self.b**2).sum() / 2, 2 * (self.a**2).sum() + (self.c**2).sum() / 2
         return {"one": one, "two": two}
 
@@ -147,7 +179,7 @@ def test_the_weights_come_back_to_the_bit(adaptive: bool, dtype: torch.dtype) ->
     net, rows, seen = Net(dtype=dtype), rows_of(dtype=dtype), []
     before = {name: value.clone() for name, value in net.state_dict().items()}
 
-    def again() -> dict[str, Tensor]:
+    def again(representation: Tensor | None) -> dict[str, Tensor]:
         seen.append({name: not torch.equal(value, before[name]) for name, value in net.state_dict().items()})
         return net(rows)[0]
 
@@ -161,7 +193,7 @@ def test_the_weights_come_back_when_something_fails() -> None:
     net, rows = Net(), rows_of()
     before = {name: value.clone() for name, value in net.state_dict().items()}
 
-    def broken() -> dict[str, Tensor]:
+    def broken(representation: Tensor | None) -> dict[str, Tensor]:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -237,7 +269,9 @@ def test_an_overflow_reaches_the_gradients_but_not_the_state(uphill: bool) -> No
     weights = net.trunk.weight.detach().clone()
     update = update_of(net, rows_of(), **({} if uphill else {"scale": float("inf")}))
     if uphill:
-        update = replace(update, again=lambda: {task: loss * float("inf") for task, loss in net(rows_of())[0].items()})
+        update = replace(
+            update, again=lambda representation: {task: loss * float("inf") for task, loss in net(rows_of())[0].items()}
+        )
     net.zero_grad()
     balancer.step(update)
     assert not net.gradients()["trunk.weight"].isfinite().all()
@@ -255,8 +289,9 @@ def test_the_change_uphill_has_a_rule_of_its_own() -> None:
     assert not torch.equal(balancer.flat.targets, balancer.rule.targets)
 
 
+@pytest.mark.parametrize("at", ["parameters", "representation"])
 @pytest.mark.parametrize("rule", ["equal", "imtlg"])
-def test_two_processes_find_what_one_finds(rule: str) -> None:
+def test_two_processes_find_what_one_finds(rule: str, at: str) -> None:
     """Two threads stand for the processes; each has its half of the rows and its own copy of the net."""
     rows, barrier = rows_of(8, dtype=torch.float64), threading.Barrier(2, timeout=30)
     slots: list[Tensor] = [torch.empty(0)] * 2
@@ -270,11 +305,11 @@ def test_two_processes_find_what_one_finds(rule: str) -> None:
             barrier.wait()
             return whole
 
-        return step(make(rule, rho=0.3), nets[rank], rows[4 * rank : 4 * rank + 4], reduce=mean)
+        return step(make(rule, rho=0.3, at=at), nets[rank], rows[4 * rank : 4 * rank + 4], reduce=mean)
 
     with ThreadPoolExecutor(2) as pool:
         one, two = pool.map(run, range(2))
-    whole = step(make(rule, rho=0.3), Net(dtype=torch.float64), rows)
+    whole = step(make(rule, rho=0.3, at=at), Net(dtype=torch.float64), rows)
     close({name: (one[name] + two[name]) / 2 for name in one}, whole, rtol=1e-6, atol=1e-8)
 
 
@@ -287,7 +322,7 @@ def test_options_come_as_the_command_line_gives_them_and_mistakes_are_named() ->
         make("pcgrd")
     with pytest.raises(OptionError, match="'flat_mtl_sam' is no rule"):
         make("flat_mtl_sam")
-    with pytest.raises(OptionError, match="gradients are taken at the parameters"):
+    with pytest.raises(OptionError, match="gradients are taken at = 'parameters'"):
         make("mgda", given={"at": "representation"})
     with pytest.raises(OptionError, match=r"flat_mtl_sam\.given\.cc: unknown option"):
         make("cagrad", given={"cc": 1})

@@ -172,11 +172,11 @@ class Twice(Balancer):
 
     def step(self, update: Update) -> Tensor:
         assert update.again is not None
-        first, same = float(update.losses["a"].detach()), float(update.again()["a"].detach())
+        first, same = float(update.losses["a"].detach()), float(update.again(None)["a"].detach())
         before = [parameter.detach().clone() for parameter in update.shared]
         for parameter in update.shared:
             parameter.data.add_(1.0)  # by `.data`, for the first graph is gone back through later
-        other = float(update.again()["a"].detach())
+        other = float(update.again(None)["a"].detach())
         for parameter, value in zip(update.shared, before, strict=True):
             parameter.data.copy_(value)
         self.seen.append((first, same, other))

@@ -137,3 +137,20 @@ def test_systems_whose_heads_read_something_else_have_no_entries() -> None:
     update = update_of(system, Tap(system), SCHEMA.example(16))
     assert update.representation is not None
     assert update.entries is None
+
+
+def test_a_given_representation_is_taken_and_not_computed() -> None:
+    cls, batch = registry.load("hard_sharing"), SCHEMA.example(9)
+    system = cls.build(SCHEMA, make(cls.options_type, {"members": 2, "width": 8}, "x")).eval()
+    tap = Tap(system)
+    with tap.open(entries=False) as caught:
+        plain = system.losses(batch)
+    assert caught.representation is not None
+    other = torch.zeros_like(caught.representation)
+    for given in (caught.representation, other):
+        with tap.given(given), tap.open(entries=False) as seen:
+            found = system.losses(batch)
+        assert seen.representation is given
+        assert all(torch.equal(found[task], plain[task]) == (given is not other) for task in plain)
+    assert "forward" not in vars(system.trunk)
+    assert all(torch.equal(loss, plain[task]) for task, loss in system.losses(batch).items())

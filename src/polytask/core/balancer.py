@@ -84,7 +84,7 @@ class Update:
     scale: the loss scale of half precision (1 elsewhere): `.grad` is left multiplied by it.
     backward: what to call in place of `Tensor.backward` (the engine's, which multiplies by `scale`).
     again: the losses of the same batch at the weights of the moment, with the same random numbers and without any effect on
-        running statistics.
+        running statistics; a tensor given to it takes the place of the shared representation.
     reduce: averages a tensor over processes (None: one process). What `step` leaves in `.grad` is this process's own share:
         the engine (or DistributedDataParallel) averages it.
     """
@@ -96,7 +96,7 @@ class Update:
     backward: Callable[[Tensor], None] = Tensor.backward
     reduce: Callable[[Tensor], Tensor] | None = None
     own: Mapping[str, Sequence[nn.Parameter]] = field(kw_only=True)
-    again: Callable[[], Mapping[str, Float[Tensor, ""]]] | None = field(kw_only=True, default=None)
+    again: Callable[[Tensor | None], Mapping[str, Float[Tensor, ""]]] | None = field(kw_only=True, default=None)
     entries: Mapping[str, Entry] | None = field(kw_only=True, default=None)
 
 

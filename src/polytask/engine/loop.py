@@ -273,13 +273,16 @@ class Loop:
             losses = getattr(model, stage.losses)(batch)
         return losses, caught
 
-    def _again(self, stage: Fit, model: Any, batch: Batch, random: Callable[[], None]) -> dict[str, Tensor]:
+    def _again(
+        self, stage: Fit, model: Any, batch: Batch, random: Callable[[], None], representation: Tensor | None
+    ) -> dict[str, Tensor]:
         """The losses once more, with the random numbers of the first time; running statistics stay as they are."""
         kept = {name: buffer.clone() for name, buffer in self.system.named_buffers()}
         now = _random_state(self.fabric.device)
         random()
         try:
-            return self._losses(stage, model, batch)[0]
+            with self._tap.given(representation):
+                return self._losses(stage, model, batch)[0]
         finally:
             now()
             for name, buffer in self.system.named_buffers():
