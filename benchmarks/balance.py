@@ -1,6 +1,7 @@
 """What balancing costs beside a plain step, and in memory: every way of polytask's, torchjd's and LibMTL's, in turns.
 
     python benchmarks/balance.py [--tasks 2,4,8,16,40,64] [--networks mlp,conv,transformer] [--quick]
+    python benchmarks/balance.py --plot     # docs/images/balance.svg from what is saved; needs: pip install matplotlib
 
 A plain step is one forward pass and one backward pass of the summed losses. A ratio is the median over rounds of processor
 time, on one thread. The floor is what K exact gradients cost where a backward pass is two forward passes: (1 + 2 K) / 3. Peak
@@ -204,15 +205,58 @@ def measure(book: Book, kind: str, tasks: int, rounds: int, memory: bool) -> Non
         )
 
 
+SHOWN = {
+    "LibMTL's way": "tab:red",
+    "torchjd mtl_backward": "tab:orange",
+    "parameters": "tab:blue",
+    "parameters, layer by layer": "tab:cyan",
+    "representation": "tab:green",
+}
+
+
+def plot(path: Path) -> None:
+    """Time and memory against K, a column a network."""
+    import matplotlib.pyplot as plt
+
+    rows = json.loads(FILE.read_text())["balance"]["rows"]
+    figure, axes = plt.subplots(2, len(NETWORKS), figsize=(9, 5), sharex=True, sharey="row", layout="constrained")
+    for column, kind in zip(axes.T, NETWORKS, strict=True):
+        own = [row for row in rows if row["network"] == kind]
+        ks = sorted({row["tasks"] for row in own})
+        column[0].plot(ks, [(1 + 2 * k) / 3 for k in ks], "k:", linewidth=1, label="K exact gradients: (1 + 2 K) / 3")
+        for way, colour in SHOWN.items():
+            each = sorted((row["tasks"], row["ratio"], row["peak_mib"]) for row in own if row["way"] == way)
+            for axis, values in zip(
+                column, ([ratio for _, ratio, _ in each], [max(1.0, mib) for *_, mib in each]), strict=True
+            ):
+                axis.plot([k for k, *_ in each], values, color=colour, marker=".", linewidth=1.2, label=way)
+        column[0].set_title(kind, fontsize=10)
+        column[1].set_xlabel("tasks K")
+        for axis in column:
+            axis.set(xscale="log", yscale="log", xticks=ks, xticklabels=ks)
+            axis.minorticks_off()
+            axis.grid(alpha=0.3)
+    axes[0, 0].set_ylabel("time of a plain step")
+    axes[1, 0].set_ylabel("peak memory, MiB")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    plt.rcParams["svg.hashsalt"] = "polytask"
+    figure.savefig(path, metadata={"Date": None})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", default=",".join(map(str, TASKS)))
     parser.add_argument("--networks", default=",".join(NETWORKS))
     parser.add_argument("--quick", action="store_true", help="few rounds, no memory; nothing is saved")
+    parser.add_argument("--plot", action="store_true", help="draw what is saved; measure nothing")
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.peak:
         print(peak(*json.loads(given.peak)))
+        return
+    if given.plot:
+        plot(Path(__file__).parents[1] / "docs/images/balance.svg")
         return
     torch.set_num_threads(1)
     book = Book(FILE, given.quick)

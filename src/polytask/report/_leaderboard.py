@@ -148,14 +148,7 @@ def forest(found: Comparison) -> str:
     heads = ["system", *(_parts.head(column, _parts.said(found.primary.get(column, ""))) for column in columns)]
     table = _parts.table(caption, heads, lines, "gains")
     table = table.replace("</tbody></table>", f'</tbody><tfoot aria-hidden="true"><tr><td></td>{feet}</tr></tfoot></table>')
-    keys = "".join(
-        f"<li>{_svg.sample(name)}{words}</li>"
-        for name, words in (
-            ("reproduced", "better"),
-            ("not reproduced", "worse"),
-            ("undecided", "not told apart from one model a task"),
-        )
-    )
+    keys = _svg.marks("better", "worse", "not told apart from one model a task")
     return f'<ul class="legend">{keys}</ul>{table}'
 
 

@@ -122,9 +122,11 @@ def axis_of(scale: Scale, most: int = 5) -> str:
     return _strip(20, ticks, "ticks")
 
 
-def sample(shape: str) -> str:
-    """A marker, for a legend."""
-    return f'<svg class="key" width="16" height="16" aria-hidden="true">{_mark(shape, "50%", 8)}</svg>'
+def marks(above: str, below: str, neither: str) -> str:
+    """The items of a list: what the three markers mean."""
+    words = {"reproduced": above, "not reproduced": below, "undecided": neither}
+    svg = '<svg class="key" width="16" height="16" aria-hidden="true">'
+    return "".join(f"<li>{svg}{_mark(shape, '50%', 8)}</svg>{text}</li>" for shape, text in words.items())
 
 
 def _interval(row: Row, scale: Scale, y: int = 11) -> str:

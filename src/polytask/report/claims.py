@@ -113,14 +113,7 @@ def _overview(found: Sequence[Verdict]) -> str:
     blocks = "".join(filter(None, map(_lines, found)))
     idle = [verdict for verdict in found if not _measured(verdict)]
     names = ", ".join(f'<a href="#{_section.slug(v.claim.id)}">{escape(v.claim.id)}</a>' for v in idle)
-    keys = "".join(
-        f"<li>{_svg.sample(shape)}{words}</li>"
-        for shape, words in (
-            ("reproduced", "beyond the margin"),
-            ("not reproduced", "on the other side"),
-            ("undecided", "undecided"),
-        )
-    )
+    keys = _svg.marks("beyond the margin", "on the other side", "undecided")
     plot = (
         "<p>Every comparison that decides a verdict. Effects of different claims have different units, so <b>each line has a scale of its "
         "own</b> and all lines are set side by side at their margin: an interval that lies wholly in the shaded half exceeds the gain that was "
